@@ -1,1 +1,1 @@
-"""How server and workers talk. `base`: the contract; `messages`: the words; each other file: one transport."""
+"""How server and workers talk: `base` is the contract, `messages` the words, the rest transports."""

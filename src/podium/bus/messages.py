@@ -54,7 +54,11 @@ class Renew(_Message, frozen=True, kw_only=True, tag="renew"):
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """What one run did since `from_offset`. `state` is the decoder's state after `offset`, encoded."""
+    """What one run did since `from_offset`. `state` is the decoder's state after `offset`, encoded.
+
+    A report whose offset does not advance may carry only facts that are harmless to repeat: starting,
+    started, session known, finishing.
+    """
 
     run_id: RunId
     fence: int
@@ -95,6 +99,8 @@ class RunFinished(_Message, frozen=True, kw_only=True, tag="run_finished"):
     outcome: Outcome
     captured: Captured | None = None
     checks: tuple[CheckResult, ...] = ()
+    events: tuple[RunFact, ...] = ()
+    """Closing notices that belong to no frame: the end of stderr, what was truncated."""
 
 
 # ---- server's answers ------------------------------------------------------------------------------
@@ -142,6 +148,9 @@ class Welcome(_Message, frozen=True, kw_only=True, tag="welcome"):
 
 class Renewed(_Message, frozen=True, kw_only=True, tag="renewed"):
     refused: tuple[RunId, ...] = ()
+    """Held by the worker, but not its to hold any more."""
+    cancelled: tuple[RunId, ...] = ()
+    """To be stopped; repeated until they are over, so that a lost CancelRun does no harm."""
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

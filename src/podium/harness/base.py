@@ -91,8 +91,13 @@ class Harness(Protocol[S]):
     name: ClassVar[str]
     State: type[S]
 
+    @classmethod
+    def validate(cls, agent: Agent) -> None:
+        """Refuse an agent whose options this harness does not understand. Raises InvalidRequest."""
+        ...
+
     def launch(self, request: LaunchRequest) -> LaunchPlan:
-        """The plan. Raises InvalidRequest for options it does not understand, AuthRequired when a login
+        """The plan. Raises InvalidRequest when the prompt is none it can use, AuthRequired when a login
         is needed and absent, NotFound when the program is not installed."""
         ...
 

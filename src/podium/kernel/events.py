@@ -226,7 +226,7 @@ Transcript = RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked |
 """The same for every harness."""
 
 RunFact = (
-    RunStarting | RunStarted | RunSessionKnown | RunFinishing | CheckFinished
+    RunStarting | RunStarted | RunSessionKnown | RunFinishing
     | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunUsed | RunNoticed
 )  # fmt: skip
 """What a worker may report about a run it holds. Everything else is the server's to decide."""

@@ -7,6 +7,7 @@ rows are never more than the log says. Every move goes through `states.move`, wh
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -40,6 +41,14 @@ class Stamp(Struct, frozen=True, kw_only=True):
 def first_state(word: TaskState | RunState | ChangeState, stamp: Stamp, reason: str = "") -> State:  # type: ignore[type-arg]
     """The state of a noun that has just been opened."""
     return State(word=word, reason=reason, since=stamp.at, evidence=stamp.evidence())
+
+
+N = TypeVar("N", Task, Run, Change)
+
+
+def opened(noun: N, stamp: Stamp) -> N:
+    """A noun as its opening event makes it: the evidence of its first state is that event."""
+    return replace(noun, state=replace(noun.state, since=stamp.at, evidence=stamp.evidence()))
 
 
 def fold_task(task: Task, event: e.Event, stamp: Stamp) -> Task:
@@ -81,7 +90,11 @@ def fold_run(run: Run, event: e.Event, stamp: Stamp) -> Run:  # noqa: C901 (one 
 
     match event:
         case e.RunLeased():
-            return replace(run, state=to(RunState.LEASED), worker_id=event.worker_id, fence=event.fence)
+            leased = replace(run, state=to(RunState.LEASED), worker_id=event.worker_id, fence=event.fence)
+            if run.affinity not in {None, event.worker_id}:
+                # Another machine: neither the workspace nor the conversation is there, so begin afresh.
+                leased = replace(leased, workspace_of=run.id, session_id=None)
+            return leased
         case e.RunStarting():
             return replace(run, state=to(RunState.STARTING))
         case e.RunStarted():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NewType
 
+from podium.kernel.clock import Clock, Entropy
 from podium.kernel.errors import InvalidRequest
 
 ProjectId = NewType("ProjectId", str)
@@ -45,3 +46,14 @@ def parse_id(kind: str, raw: str) -> str:
     if kind_of(raw) != kind:
         raise InvalidRequest(f"{raw[:80]!r} is not a {kind} id", hint=f"{kind} ids look like {kind}_01j…")
     return raw
+
+
+class IdMaker:
+    """Makes ids from the clock and the entropy it was given."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+
+    def new(self, kind: str) -> str:
+        return make_id(kind, int(self._clock.now().timestamp() * 1000), self._entropy(10))
