@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from podium.kernel.errors import PodiumError
 from podium.kernel.events import RunFact
 from podium.kernel.ids import ArtifactId, ProjectId, RunId, TaskId, WorkerId
 from podium.kernel.nouns import Agent, Check, CheckResult, Outcome
@@ -254,6 +255,7 @@ Message = ToServer | ToWorker | Answer
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 def encode(message: Message) -> bytes:
@@ -263,3 +265,13 @@ def encode(message: Message) -> bytes:
 def decode(raw: bytes) -> Message:
     """Raises msgspec.DecodeError / ValidationError on bytes that are no message of ours."""
     return _decoder.decode(raw)
+
+
+def decode_answer(raw: bytes) -> Answer:
+    return _answer_decoder.decode(raw)
+
+
+def failure_of(error: PodiumError) -> Failure:
+    """How an error travels. `retry`: it comes from the state of the machine, not from the request."""
+    retry = error.http_status in {503, 504, 507, 408}
+    return Failure(code=error.code, message=error.message, retry=retry)

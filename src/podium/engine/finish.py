@@ -1,4 +1,4 @@
-"""The end of a run: its bundle is imported into the server's mirror, then one transaction says what follows."""
+"""The end of a run: its bundle has been imported, now one transaction says what follows."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def finish(unit: Unit, report: RunFinished, bundle: Bundle | None, ids: IdMaker)
         return run.state.word is not RunState.LOST
     by = f"worker:{report.worker_id}"
     task = unit.task(run.task_id)
-    for event in report.events:
-        unit.append(event, by=by)
+    for notice in report.events:
+        unit.append(notice, by=by)
     if run.state.word is not RunState.FINISHING:
         unit.record(e.RunFinishing(task_id=task.id, run_id=run.id, outcome=report.outcome), by=by)
     for result in report.checks:

@@ -23,6 +23,7 @@ from podium.kernel.states import (
     RunState,
     State,
     TaskState,
+    Word,
     move,
 )
 
@@ -38,7 +39,7 @@ class Stamp(Struct, frozen=True, kw_only=True):
         return Evidence(source=self.by, seq=self.seq, at=self.at, detail=detail)
 
 
-def first_state(word: TaskState | RunState | ChangeState, stamp: Stamp, reason: str = "") -> State:  # type: ignore[type-arg]
+def first_state(word: Word, stamp: Stamp, reason: str = "") -> State[Word]:
     """The state of a noun that has just been opened."""
     return State(word=word, reason=reason, since=stamp.at, evidence=stamp.evidence())
 
