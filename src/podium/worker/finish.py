@@ -1,0 +1,216 @@
+"""After the agent is gone: capture, bundle, upload, checks, and the report that ends the run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from podium.bus import messages as m
+from podium.git import bundle, workspace
+from podium.git.base import Captured as GitCaptured
+from podium.kernel import events as e
+from podium.kernel.errors import PodiumError, Unavailable
+from podium.kernel.faultpoint import reach
+from podium.kernel.ids import ArtifactId
+from podium.kernel.nouns import CheckResult, Outcome
+from podium.process import spool
+from podium.worker.checks import run_checks
+from podium.worker.follow import Dropped
+
+if TYPE_CHECKING:
+    from podium.worker.attempt import Attempt
+
+log = logging.getLogger("podium.worker")
+RETRY_S = 0.5
+STDERR_NOTICE_BYTES = 4 * 1024
+
+
+class Finisher:
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._home = attempt.home
+        self._order = attempt.order
+        self._context = attempt.context
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Until the server has recorded the end. Raises Dropped when it refuses it.
+
+        Every step can be repeated: the captured work is noted once it is safe, checks may run again,
+        the final report is taken once.
+        """
+        about = self._attempt.about
+        await self._attempt.report_fact(
+            e.RunFinishing(task_id=about.task_id, run_id=about.run_id, outcome=outcome)
+        )
+        captured = await self._captured(outcome)
+        checks = await self._checks() if outcome.succeeded else ()
+        reach("finish.checked")
+        await self._deliver(outcome, captured, checks)
+        reach("finish.reported")
+        await self._tidy(outcome)
+
+    async def _captured(self, outcome: Outcome) -> m.Captured | None:
+        """The work, uploaded; None when there is none, or when the run will be tried again in its place."""
+        if self._order.repository is None or self._attempt.base_commit() is None:
+            return None
+        known = self._home.captured()
+        if known is not None:
+            return known
+        found = await self.capture(f"refs/podium/runs/{self._order.run_id}")
+        reach("finish.captured")
+        if outcome.lost or found is None or found.tip == found.base:
+            return None
+        captured = await self._send_bundle(found, thin=True)
+        self._home.store_captured(captured)
+        return captured
+
+    async def capture(self, ref: str) -> GitCaptured | None:
+        """Commit what is left in the workspace and put everything under `ref` of the node's mirror."""
+        base = self._attempt.base_commit()
+        if self._order.repository is None or base is None or not self._attempt.tree.exists():
+            return None
+        return await workspace.capture(
+            self._context.git,
+            self._attempt.tree,
+            mirror=self._context.home.mirror(self._order.repository),
+            git_dir=self._home.git,
+            base=base,
+            branch=self._order.branch,
+            ref=ref,
+            message=f"Work left uncommitted by {self._order.agent.name}",
+            at=self._home.order_time(),
+        )
+
+    async def _send_bundle(self, found: GitCaptured, *, thin: bool) -> m.Captured:
+        assert self._order.repository is not None  # noqa: S101 (only called for runs with a repository)
+        path = self._home.path / "work.bundle"
+        ref = f"refs/podium/runs/{self._order.run_id}"
+        mirror = self._context.home.mirror(self._order.repository)
+        base = found.base if thin and "base_gone" not in found.drift else None
+        await bundle.make(self._context.git, mirror, base, found.tip, ref, path)
+        reach("finish.bundled")
+        artifact = await self._upload(path, "application/x-git-bundle", f"{self._order.run_id}.bundle")
+        reach("finish.uploaded")
+        return m.Captured(
+            repository=self._order.repository,
+            branch=self._order.branch,
+            base=found.base,
+            tip=found.tip,
+            commits=found.commits,
+            leftover=found.leftover,
+            drift=found.drift,
+            bundle=artifact,
+            thin=base is not None,
+        )
+
+    async def _checks(self) -> tuple[CheckResult, ...]:
+        if not self._order.checks:
+            return ()
+        env = self._attempt.environment(self._attempt.harness_env())
+        return await run_checks(
+            self._order.checks,
+            workspace=self._attempt.tree,
+            env=env,
+            execute=self._context.execute,
+            store_output=self._store_output,
+        )
+
+    async def _store_output(self, name: str, data: bytes) -> ArtifactId:
+        path = self._home.path / name
+        await anyio.Path(path).write_bytes(data)
+        return await self._upload(path, "text/plain; charset=utf-8", name)
+
+    async def _upload(self, path: Path, media_type: str, name: str) -> ArtifactId:
+        while True:
+            try:
+                return await self._context.upload(
+                    path, media_type=media_type, name=name, task_id=self._order.task_id
+                )
+            except Unavailable as error:
+                log.info("%s: upload waits for the server: %s", self._order.run_id, error.message)
+                await anyio.sleep(RETRY_S)
+
+    async def _deliver(
+        self, outcome: Outcome, captured: m.Captured | None, checks: tuple[CheckResult, ...]
+    ) -> None:
+        while True:
+            try:
+                answer = await self._context.bus.ask(
+                    m.RunFinished(
+                        worker_id=self._context.settings.worker_id,
+                        run_id=self._order.run_id,
+                        fence=self._order.fence,
+                        outcome=outcome,
+                        captured=captured,
+                        checks=checks,
+                        events=self._closing_notices(),
+                    ),
+                    timeout_s=120.0,
+                )
+            except PodiumError as error:
+                log.info("%s: the end is told again: %s", self._order.run_id, error.message)
+                await anyio.sleep(RETRY_S)
+                continue
+            match answer:
+                case m.Finished(verdict="taken"):
+                    return
+                case m.Finished(verdict="refused"):
+                    raise Dropped
+                case m.Finished(verdict="need_full") if captured is not None:
+                    found = await self.capture(f"refs/podium/runs/{self._order.run_id}")
+                    if found is not None:
+                        captured = await self._send_bundle(found, thin=False)
+                        self._home.store_captured(captured)
+                case m.Failure(retry=False, code=code, message=message) if code != "internal":
+                    # What we sent cannot be taken (fsck refused the objects): end without a change, say why.
+                    outcome = _refused_work(outcome, message)
+                    captured = None
+                case _:
+                    log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
+                    await anyio.sleep(RETRY_S)
+
+    def _closing_notices(self) -> tuple[e.RunFact, ...]:
+        text = spool.tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()
+        if not text:
+            return ()
+        about = self._attempt.about
+        return (e.RunNoticed(task_id=about.task_id, run_id=about.run_id, kind="stderr", text=text),)
+
+    async def _tidy(self, outcome: Outcome) -> None:
+        """Forget the run; its workspace goes too once its work is proved to be in a ref."""
+        keep = outcome.lost or self._context.settings.keep_workspaces
+        if not keep:
+            await remove_workspace(self._attempt)
+        self._home.forget()
+        reach("worker.forgotten")
+
+
+async def remove_workspace(attempt: Attempt) -> None:
+    """Remove a run's workspace; keep it, and say so, when git cannot prove that its work is safe."""
+    order, context = attempt.order, attempt.context
+    ref = f"refs/podium/runs/{order.run_id}"
+    try:
+        await workspace.remove(
+            context.git,
+            attempt.tree,
+            root=context.home.workspaces,
+            mirror=context.home.mirror(order.repository) if order.repository else None,
+            git_dir=attempt.home.git,
+            ref=ref,
+        )
+    except PodiumError as error:
+        log.warning("the workspace of %s is kept: %s", order.run_id, error.message)
+
+
+def _refused_work(outcome: Outcome, message: str) -> Outcome:
+    from podium.kernel.nouns import Reason
+
+    return Outcome(
+        succeeded=False,
+        reason=Reason.WORKSPACE,
+        detail=f"the work was refused on import: {message}; it is kept on its node",
+        exit_code=outcome.exit_code,
+    )
