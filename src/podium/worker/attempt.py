@@ -228,6 +228,8 @@ def _outcome_of(error: PodiumError) -> Outcome:
         "git_failed": Reason.WORKSPACE,
         "spawn_failed": Reason.PROGRAM_MISSING,
     }
-    reason = Reason.PROGRAM_MISSING if isinstance(error, NotFound) else by_code.get(error.code, Reason.WORKSPACE)
+    reason = (
+        Reason.PROGRAM_MISSING if isinstance(error, NotFound) else by_code.get(error.code, Reason.WORKSPACE)
+    )
     hint = f" ({error.hint})" if error.hint else ""
     return Outcome(succeeded=False, reason=reason, detail=error.message + hint)

@@ -21,9 +21,7 @@ def agent_environment(
     """What an agent sees: the allow-list and the names its Agent lists, from the worker's environment;
     then what its harness plans; then who it is (`PODIUM_RUN`, `PODIUM_TASK`), which nothing overrides."""
     wanted = ALLOWED | frozenset(named)
-    kept = {
-        name: value for name, value in own.items() if name in wanted or name.startswith(PREFIXES)
-    }
+    kept = {name: value for name, value in own.items() if name in wanted or name.startswith(PREFIXES)}
     kept.setdefault("PATH", DEFAULT_PATH)
     kept.setdefault("LANG", "C.UTF-8")
     return {**kept, **plan, **identity}

@@ -85,7 +85,7 @@ class Finisher:
         )
 
     async def _send_bundle(self, found: GitCaptured, *, thin: bool) -> m.Captured:
-        assert self._order.repository is not None  # noqa: S101 (only called for runs with a repository)
+        assert self._order.repository is not None
         path = self._home.path / "work.bundle"
         ref = f"refs/podium/runs/{self._order.run_id}"
         mirror = self._context.home.mirror(self._order.repository)

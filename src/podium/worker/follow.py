@@ -30,7 +30,7 @@ PUNCH_EVERY_BYTES = 4 * 1024 * 1024
 MAX_JOINED = 64 * 1024
 
 
-class Dropped(Exception):  # noqa: N818 (an ending, not an error)
+class Dropped(Exception):
     """The server refused our fence: the run is somebody else's now."""
 
 

@@ -12,9 +12,7 @@ from podium.kernel.ids import ArtifactId, TaskId, WorkerId
 
 
 class Upload(Protocol):
-    async def __call__(
-        self, path: Path, *, media_type: str, name: str, task_id: TaskId
-    ) -> ArtifactId:
+    async def __call__(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
         """Store a file's bytes as an artifact on the server; again with the same bytes is no change.
         Raises Unavailable while the server is down, StorageFull, TooLarge."""
 
