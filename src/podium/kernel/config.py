@@ -1,4 +1,4 @@
-"""Configuration: strict, layered, and every value knows where it came from. Pure; reading files is the caller's.
+"""Configuration: strict, layered, every value knows its origin. Pure; reading files is the caller's.
 
 Layers, the later wins: defaults, `$PODIUM_HOME/config.toml`, `PODIUM_*`, flags.
 """

@@ -20,7 +20,7 @@ _WORDS = {
 
 
 def answer_process(home: RunHome, phase: str) -> m.ProcessIs:
-    """Facts from the run's directory and the process table. argv shows the program and its options, no values."""
+    """Facts from the run's directory and the process table. argv shows the program and option names."""
     state = probe(home.process)
     out = home.process / "out"
     agent = state.agent if isinstance(state, (Alive, HolderGone)) else None

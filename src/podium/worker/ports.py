@@ -1,4 +1,4 @@
-"""What a worker is given from outside: everything that differs between a daemon, a separate worker and a test."""
+"""What a worker is given from outside: what differs between a daemon, a separate worker and a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends what runs report. Never waits in order to batch: while one message is on its way, the next one fills."""
+"""Sends what runs report. Never waits in order to batch: while one message travels, the next fills."""
 
 from __future__ import annotations
 
