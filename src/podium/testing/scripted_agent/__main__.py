@@ -69,27 +69,32 @@ class Player:
                 emit(step.do, **step.fields)
             case "flood":
                 mischief.flood(step)
-            case "wait":
-                return Done("", ended=mischief.wait(step, self._inbox))
-            case "hang":
-                mischief.hang(step, self._inbox)
-                return Done("", ended=False)
-            case "edit" | "run" | "commit" | "fork":
+            case "fail":
+                pass  # the result says it
+            case _:
                 return self._use_tool(step, again)
         return Done("")
 
     def _use_tool(self, step: Step, again: bool) -> Done:
-        """A step that shows as a tool call and its return."""
+        """A step that shows as a tool call and its return; a step cut short has no return, unless it ran."""
         call = f"{step.id}.{self._journal.attempts(step.id)}"
+        if step.do == "hang":
+            mischief.close_ways_out(step)  # before anybody can see that we hang
         emit("tool_call", id=call, name=step.do, input=step.fields)
-        if step.do == "fork":
-            done = Done(" ".join(str(pid) for pid in mischief.fork(step)))
-        else:
-            from podium.testing.scripted_agent import work  # a script without tools starts faster
+        match step.do:
+            case "hang":
+                mischief.hang(step, self._inbox)
+                return Done("", ended=False)
+            case "wait":
+                done = Done("", ended=mischief.wait(step, self._inbox))
+            case "fork":
+                done = Done(" ".join(str(pid) for pid in mischief.fork(step)))
+            case _:
+                from podium.testing.scripted_agent import work  # a script without tools starts faster
 
-            tool = {"edit": work.edit, "run": work.run, "commit": work.commit}[step.do]
-            done = tool(step, again, self._inbox, self._session)
-        emit("tool_return", id=call, output=done.output, is_error=done.is_error)
+                done = work.TOOLS[step.do](step, again, self._inbox, self._session)
+        if done.ended or done.output:
+            emit("tool_return", id=call, output=done.output, is_error=done.is_error)
         return done
 
 

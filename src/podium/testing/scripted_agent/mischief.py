@@ -26,11 +26,15 @@ DEFAULT_CHILDREN: list[list[str]] = [
 SLEEPER = "import signal,sys; {0}; signal.alarm(int(sys.argv[1])); signal.pause()"
 
 
+def close_ways_out(step: Step) -> None:
+    """Make the process deaf to TERM where a hang asks for that."""
+    if "term" in step.fields.get("ignore", ()):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def hang(step: Step, inbox: Inbox) -> None:
     """Do nothing until stdin ends, an interrupt comes, or a signal kills; `ignore` removes ways out."""
     ignored = set(step.fields.get("ignore", ()))
-    if "term" in ignored:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         if (inbox.eof and "eof" not in ignored) or (inbox.interrupted and "interrupt" not in ignored):
             return

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from podium.testing.scripted_agent.script import Done, Step
@@ -151,3 +152,7 @@ def commit(step: Step, again: bool, _inbox: Inbox, session: str) -> Done:
         return Done(git("rev-parse", "HEAD").stdout.strip())
     except (OSError, subprocess.TimeoutExpired) as error:
         return Done(f"git: {error}", is_error=True, fatal=True)
+
+
+TOOLS: dict[str, Callable[[Step, bool, Inbox, str], Done]] = {"edit": edit, "run": run, "commit": commit}
+"""Each takes the step, whether it was begun before, stdin, and the session."""
