@@ -93,6 +93,16 @@ def test_a_state_changes_in_the_kernel_alone(source: str) -> None:
     assert broken("kernel/run.py", source) == []
 
 
+def test_a_copy_with_a_new_id_is_born_in_its_state() -> None:
+    assert broken("engine/commands.py", "replace(task, id=new, state=queued)") == []
+
+
+def test_a_migration_may_be_one_long_list() -> None:
+    source = "def upgrade():\n" + "    x = 1\n" * 100
+    assert broken("store/migrations/versions/v0001.py", source) == []
+    assert broken("store/schema.py", source) == ["size"]
+
+
 def test_reading_a_state_is_fine() -> None:
     assert broken("engine/lease.py", "if run.state == 'lost': app.state.writer = 1") == []
 
