@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta, Struct
 from sqlalchemy import select
 
-from podium.git.names import parse_base, parse_branch, parse_repository
+from podium.engine.repositories import canonical_repository, parse_base
+from podium.git.names import parse_branch
 from podium.harness.registry import harness_class, known_harnesses
 from podium.kernel import events as e
 from podium.kernel.errors import Conflict, IllegalMove, InvalidRequest, NotFound
@@ -100,7 +101,7 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
         source=ask.source,
         agent=agent.name,
         priority=ask.priority,
-        repository=parse_repository(repository, organisation=organisation) if repository else None,
+        repository=canonical_repository(repository, organisation=organisation) if repository else None,
         base=parse_base(ask.base) if ask.base else None,
         target=parse_branch(ask.target) if ask.target else (project.target if project else None),
         checks=_checks(ask.checks if ask.checks is not None else (project.checks if project else ())),
@@ -165,7 +166,7 @@ def add_project(
     """Raises Conflict when the name is taken."""
     if unit.project_named(ask.name) is not None:
         raise Conflict(f"there is already a project {ask.name!r}", hint="choose another name")
-    repository = parse_repository(ask.repository, organisation=organisation) if ask.repository else None
+    repository = ask.repository and canonical_repository(ask.repository, organisation=organisation)
     project = Project(
         id=ProjectId(ids.new("project")),
         name=ask.name,

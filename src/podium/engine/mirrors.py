@@ -9,10 +9,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from podium.bus.messages import Captured
-from podium.git import bundle, mirror
-from podium.git.base import ChangedFile, Diff, MissingPrerequisite
-from podium.git.command import Git
-from podium.kernel.errors import PodiumError
+from podium.git import bundle, changes, mirror
+from podium.git.base import ChangedFiles, Diff, Mirror, MissingPrerequisite, ProbeResult
+from podium.git.command import Git, Place
+from podium.git.names import parse_commit, run_ref
+from podium.git.urls import parse_url
+from podium.kernel.errors import InvalidRequest, PodiumError
 from podium.kernel.ids import RunId
 
 log = logging.getLogger("podium.mirrors")
@@ -37,8 +39,7 @@ class ServerMirrors:
     async def warm(self, repository: str) -> None:
         """Fetch while the agent works, so that the import at its end finds its base. Best effort."""
         try:
-            await mirror.ensure(self._git, self.path(repository), repository)
-            await mirror.fetch(self._git, self.path(repository))
+            await mirror.fetch(self._git, await self._ensure(repository))
         except PodiumError as error:
             log.info("%s not fetched ahead: %s", repository, error.message)
 
@@ -48,23 +49,35 @@ class ServerMirrors:
         Raises MissingPrerequisite when the base cannot be had here (the worker then sends a full bundle),
         GitFailed when fsck refuses what is in it.
         """
-        home = self.path(captured.repository)
-        await mirror.ensure(self._git, home, captured.repository)
-        ref = f"refs/podium/runs/{run_id}"
+        home = (await self._ensure(captured.repository)).path
+        ref = run_ref(run_id)
         try:
-            await bundle.import_into(self._git, home, path, expect_ref=ref, to_ref=ref)
+            tip = await bundle.import_into(self._git, home, path, expect_ref=ref, to_ref=ref)
         except MissingPrerequisite:
             await self.warm(captured.repository)
-            await bundle.import_into(self._git, home, path, expect_ref=ref, to_ref=ref)
-        files = await self.changed_files(captured.repository, captured.base, captured.tip)
+            tip = await bundle.import_into(self._git, home, path, expect_ref=ref, to_ref=ref)
+        if tip != captured.tip:
+            raise InvalidRequest("the bundle does not hold the commit that was announced")
+        found = await self.changed_files(captured.repository, captured.base, captured.tip)
         return Imported(
-            files=len(files),
-            additions=sum(file.additions for file in files),
-            deletions=sum(file.deletions for file in files),
+            files=found.total,
+            additions=sum(file.additions for file in found.files),
+            deletions=sum(file.deletions for file in found.files),
         )
 
-    async def changed_files(self, repository: str, base: str, tip: str) -> list[ChangedFile]:
-        return await bundle.changed_files(self._git, self.path(repository), base, tip)
+    async def probe(self, repository: str) -> ProbeResult:
+        """What the source answers now. Raises RepositoryUnusable."""
+        return await mirror.probe(self._git, parse_url(repository))
+
+    async def changed_files(self, repository: str, base: str, tip: str) -> ChangedFiles:
+        place = Place(git_dir=self.path(repository))
+        return await changes.changed_files(self._git, place, parse_commit(base), parse_commit(tip))
 
     async def diff(self, repository: str, base: str, tip: str, limit_bytes: int) -> Diff:
-        return await bundle.diff(self._git, self.path(repository), base, tip, limit_bytes)
+        place = Place(git_dir=self.path(repository))
+        return await changes.diff(
+            self._git, place, parse_commit(base), parse_commit(tip), limit_bytes=limit_bytes
+        )
+
+    async def _ensure(self, repository: str) -> Mirror:
+        return await mirror.ensure(self._git, self.path(repository), parse_url(repository))

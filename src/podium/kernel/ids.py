@@ -48,6 +48,14 @@ def parse_id(kind: str, raw: str) -> str:
     return raw
 
 
+def time_of(made: str) -> int:
+    """Seconds since 1970 at which an id was made: the first ten digits are its 48 bits of milliseconds."""
+    milliseconds = 0
+    for digit in made.rpartition("_")[2][:10]:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(digit)
+    return milliseconds // 1000
+
+
 class IdMaker:
     """Makes ids from the clock and the entropy it was given."""
 

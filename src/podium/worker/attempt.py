@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-import anyio
 from msgspec import Struct
 
 from podium.bus import messages as m
-from podium.git import mirror, workspace
 from podium.harness.base import About, LaunchPlan, LaunchRequest
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
@@ -28,6 +26,7 @@ from podium.worker.environment import agent_environment
 from podium.worker.finish import Finisher
 from podium.worker.follow import Dropped, Follower
 from podium.worker.home import RunHome
+from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
 ISOLATION = "bare"
@@ -61,7 +60,7 @@ class Attempt:
         self._settle_older = settle_older
         self.about = About(task_id=order.task_id, run_id=order.run_id)
         self.harness = harness_class(order.agent.harness)(self.about)  # type: ignore[call-arg]
-        self.tree = context.home.workspace(order.workspace_of)
+        self.place = RunPlace(context, order)
         self.cancelled = False
         self.phase = position.phase
         self._follower: Follower | None = None
@@ -132,19 +131,18 @@ class Attempt:
         await self.report_fact(e.RunStarting(task_id=about.task_id, run_id=about.run_id))
         self.phase = RunState.STARTING
         await self._settle_older(self.order)
-        await self._prepare()
+        await self.place.prepare()
         reach("workspace.cloned")
         plan = self._plan()
         for name, content in plan.files.items():
             _write_private(self.home, name, content)
         spec = LaunchSpec(
             run_dir=self.home.process,
-            cwd=self.tree,
+            cwd=self.place.tree,
             argv=plan.argv,
             env=self.environment(plan),
             initial_input=plan.first_input,
             close_stdin=plan.close_stdin,
-            marker=f"PODIUM_RUN={about.run_id}",
         )
         reach("launch.before_spawn")
         await self.context.launcher.launch(spec)
@@ -154,7 +152,7 @@ class Attempt:
     async def _tell_started(self, plan: LaunchPlan) -> None:
         state = await self._launched()
         agent = state.agent if isinstance(state, Alive) else None
-        base, branch = self.base_commit(), self.order.branch if self.order.repository else None
+        base, branch = self.place.base(), self.order.branch if self.order.repository else None
         await self.report_fact(
             e.RunStarted(
                 task_id=self.about.task_id,
@@ -172,21 +170,6 @@ class Attempt:
         state = probe(self.home.process)
         return state if isinstance(state, (Alive, Exited)) else None
 
-    async def _prepare(self) -> None:
-        """The workspace: an isolated clone on its own branch, or an empty directory."""
-        order, context = self.order, self.context
-        if order.repository is None:
-            await anyio.Path(self.tree).mkdir(parents=True, exist_ok=True, mode=0o700)
-            return
-        home = context.home.mirror(order.repository)
-        await mirror.ensure(context.git, home, order.repository)
-        commit = await mirror.resolve(context.git, home, order.base)
-        await workspace.create(context.git, home, self.tree, commit, order.branch)
-        self.home.note_base(commit)
-
-    def base_commit(self) -> str | None:
-        return self.home.base() if self.order.repository is not None else None
-
     def environment(self, plan: LaunchPlan) -> dict[str, str]:
         order = self.order
         identity = {"PODIUM_RUN": order.run_id, "PODIUM_TASK": order.task_id}
@@ -198,7 +181,7 @@ class Attempt:
             about=self.about,
             agent=order.agent,
             prompt=order.prompt,
-            workspace=self.tree,
+            workspace=self.place.tree,
             files_dir=self.home.files,
             session_id=order.session_id,
             checks=order.checks,

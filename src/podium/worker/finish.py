@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from podium.bus import messages as m
-from podium.git import bundle, workspace
-from podium.git.base import Captured as GitCaptured
+from podium.git import bundle
+from podium.git.base import Captured
 from podium.kernel import events as e
 from podium.kernel.errors import PodiumError, Unavailable
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import ArtifactId
-from podium.kernel.nouns import CheckResult, Outcome
+from podium.kernel.nouns import CheckResult, Outcome, Reason
 from podium.process import spool
 from podium.worker.checks import run_checks
 from podium.worker.follow import Dropped
@@ -34,6 +34,7 @@ class Finisher:
         self._home = attempt.home
         self._order = attempt.order
         self._context = attempt.context
+        self._place = attempt.place
 
     async def finish(self, outcome: Outcome) -> None:
         """Until the server has recorded the end. Raises Dropped when it refuses it.
@@ -54,65 +55,46 @@ class Finisher:
 
     async def _captured(self, outcome: Outcome) -> m.Captured | None:
         """The work, uploaded; None when there is none, or when the run will be tried again in its place."""
-        if self._order.repository is None or self._attempt.base_commit() is None:
-            return None
         known = self._home.captured()
         if known is not None:
             return known
-        found = await self.capture(f"refs/podium/runs/{self._order.run_id}")
+        found = await self._place.capture()
         reach("finish.captured")
-        if outcome.lost or found is None or found.tip == found.base:
+        if outcome.lost or found is None or found.commits == 0:
             return None
         captured = await self._send_bundle(found, thin=True)
         self._home.store_captured(captured)
         return captured
 
-    async def capture(self, ref: str) -> GitCaptured | None:
-        """Commit what is left in the workspace and put everything under `ref` of the node's mirror."""
-        base = self._attempt.base_commit()
-        if self._order.repository is None or base is None or not self._attempt.tree.exists():
-            return None
-        return await workspace.capture(
-            self._context.git,
-            self._attempt.tree,
-            mirror=self._context.home.mirror(self._order.repository),
-            git_dir=self._home.git,
-            base=base,
-            branch=self._order.branch,
-            ref=ref,
-            message=f"Work left uncommitted by {self._order.agent.name}",
-            at=self._home.order_time(),
-        )
-
-    async def _send_bundle(self, found: GitCaptured, *, thin: bool) -> m.Captured:
-        assert self._order.repository is not None
+    async def _send_bundle(self, found: Captured, *, thin: bool) -> m.Captured:
+        place = self._place.known()
+        if place is None or self._order.repository is None:
+            raise WorkspaceGone
         path = self._home.path / "work.bundle"
-        ref = f"refs/podium/runs/{self._order.run_id}"
-        mirror = self._context.home.mirror(self._order.repository)
-        base = found.base if thin and "base_gone" not in found.drift else None
-        await bundle.make(self._context.git, mirror, base, found.tip, ref, path)
+        base = place.base if thin else None
+        await bundle.make(self._context.git, place.mirror, base, found.tip, found.ref, path)
         reach("finish.bundled")
         artifact = await self._upload(path, "application/x-git-bundle", f"{self._order.run_id}.bundle")
         reach("finish.uploaded")
         return m.Captured(
             repository=self._order.repository,
             branch=self._order.branch,
-            base=found.base,
+            base=place.base,
             tip=found.tip,
             commits=found.commits,
             leftover=found.leftover,
             drift=found.drift,
             bundle=artifact,
-            thin=base is not None,
+            thin=thin,
         )
 
     async def _checks(self) -> tuple[CheckResult, ...]:
         if not self._order.checks:
             return ()
-        env = self._attempt.environment(self._attempt.harness_env())
+        env = self._attempt.environment()
         return await run_checks(
             self._order.checks,
-            workspace=self._attempt.tree,
+            workspace=self._place.tree,
             env=env,
             execute=self._context.execute,
             store_output=self._store_output,
@@ -160,7 +142,7 @@ class Finisher:
                 case m.Finished(verdict="refused"):
                     raise Dropped
                 case m.Finished(verdict="need_full") if captured is not None:
-                    found = await self.capture(f"refs/podium/runs/{self._order.run_id}")
+                    found = await self._place.capture()
                     if found is not None:
                         captured = await self._send_bundle(found, thin=False)
                         self._home.store_captured(captured)
@@ -181,33 +163,16 @@ class Finisher:
 
     async def _tidy(self, outcome: Outcome) -> None:
         """Forget the run; its workspace goes too once its work is proved to be in a ref."""
-        keep = outcome.lost or self._context.settings.keep_workspaces
-        if not keep:
-            await remove_workspace(self._attempt)
+        if not outcome.lost and not self._context.settings.keep_workspaces:
+            try:
+                await self._place.remove()
+            except PodiumError as error:
+                log.warning("the workspace of %s is kept: %s", self._order.run_id, error.message)
         self._home.forget()
         reach("worker.forgotten")
 
 
-async def remove_workspace(attempt: Attempt) -> None:
-    """Remove a run's workspace; keep it, and say so, when git cannot prove that its work is safe."""
-    order, context = attempt.order, attempt.context
-    ref = f"refs/podium/runs/{order.run_id}"
-    try:
-        await workspace.remove(
-            context.git,
-            attempt.tree,
-            root=context.home.workspaces,
-            mirror=context.home.mirror(order.repository) if order.repository else None,
-            git_dir=attempt.home.git,
-            ref=ref,
-        )
-    except PodiumError as error:
-        log.warning("the workspace of %s is kept: %s", order.run_id, error.message)
-
-
 def _refused_work(outcome: Outcome, message: str) -> Outcome:
-    from podium.kernel.nouns import Reason
-
     return Outcome(
         succeeded=False,
         reason=Reason.WORKSPACE,

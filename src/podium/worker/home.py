@@ -31,9 +31,9 @@ class RunHome:
         self.process = self.path / "process"
         """The holder's directory: spools, identities, exit."""
         self.files = self.path / "files"
-        self.git = self.path / "git"
         self._order = self.path / "order.json"
         self._captured = self.path / "captured.json"
+        self._limit = self.path / "limit"
 
     def store_order(self, order: RunOrder) -> None:
         """Durable before anything is done: from here on the run survives us."""
@@ -50,6 +50,17 @@ class RunHome:
 
     def captured(self) -> Captured | None:
         return _read(self._captured, Captured)
+
+    def note_limit(self, word: str) -> None:
+        """The agent is about to be stopped for reaching a limit; the first one counts."""
+        if self.limit() is None:
+            self._limit.write_text(word, encoding="ascii")
+
+    def limit(self) -> str | None:
+        try:
+            return self._limit.read_text(encoding="ascii") or None
+        except FileNotFoundError:
+            return None
 
     def forget(self) -> None:
         """Remove the directory; the order first, so that half a removal is not a held run."""
@@ -73,6 +84,10 @@ class WorkerHome:
 
     def workspace(self, workspace_of: str) -> Path:
         return self.workspaces / workspace_of / "tree"
+
+    def workspace_git(self, workspace_of: str) -> Path:
+        """Our own git directory for a workspace, beside it and out of the agent's way."""
+        return self.workspaces / workspace_of / "git"
 
     def mirror(self, repository: str) -> Path:
         return self.mirrors / f"{hashlib.sha256(repository.encode()).hexdigest()[:32]}.git"

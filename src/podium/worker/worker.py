@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 
 from podium.bus import messages as m
-from podium.kernel.errors import PodiumError
+from podium.kernel.errors import NotFound, PodiumError
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import RunId
 from podium.process.base import NotStarted
@@ -20,10 +20,9 @@ from podium.process.launcher import probe
 from podium.worker.answers import answer_output, answer_process
 from podium.worker.attempt import Attempt, Position, kill_everything
 from podium.worker.context import WorkerContext
-from podium.worker.finish import Finisher
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
-from podium.worker.livediff import answer_diff
+from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
 
@@ -119,8 +118,15 @@ class Worker:
             case m.AskOutput():
                 return answer_output(self._home.run(message.run_id), message)
             case m.AskDiff():
-                return await answer_diff(self._context, self._home.run(message.run_id), message)
+                return await self._answer_diff(message)
         return m.Accepted()
+
+    async def _answer_diff(self, ask: m.AskDiff) -> m.Answer:
+        order = self._home.run(ask.run_id).order()
+        if order is None:
+            raise NotFound("this run is not on this node (any more)")
+        diff = await RunPlace(self._context, order).live_diff(ask.limit_bytes)
+        return m.DiffIs(patch=diff.patch, truncated=diff.truncated)
 
     # ---- runs ----------------------------------------------------------------------------------------
 
@@ -182,10 +188,7 @@ class Worker:
     async def _put_away(self, home: RunHome, order: m.RunOrder) -> None:
         log.warning("%s is not ours any more; its agent is stopped, its work kept", order.run_id)
         await kill_everything(home)
-        attempt = self._attempts.get(order.run_id) or Attempt(
-            self._context, home, order, Position(), settle_older=self._settle_older
-        )
-        await Finisher(attempt).capture(f"refs/podium/lost/{order.run_id}")
+        await RunPlace(self._context, order).capture_as_lost()
         home.forget()
 
     async def _settle_older(self, order: m.RunOrder) -> None:
