@@ -179,11 +179,13 @@ def findings(package: Path) -> list[Finding]:
 def sizes(package: Path) -> str:
     """One line with median and 90th percentile of file and function lengths."""
     parsed = list(sources(package))
-    files = [text.count("\n") for _path, text, _tree in parsed] or [0]
-    lengths = [length(function) for _path, _text, tree in parsed for function in functions(tree)] or [0]
-    return f"files {len(files)}: {spread(files)} lines; functions {len(lengths)}: {spread(lengths)} lines"
+    files = [text.count("\n") for _path, text, _tree in parsed]
+    lengths = [length(function) for _path, _text, tree in parsed for function in functions(tree)]
+    return f"files {len(files)}: {spread(files)}; functions {len(lengths)}: {spread(lengths)}"
 
 
 def spread(values: list[int]) -> str:
+    if not values:
+        return "none"
     nine = quantiles(values, n=10, method="inclusive")[8] if len(values) > 1 else values[0]
-    return f"median {median(values):.0f}, p90 {nine:.0f}, longest {max(values)}"
+    return f"median {median(values):.0f}, p90 {nine:.0f}, longest {max(values)} lines"

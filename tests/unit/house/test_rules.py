@@ -134,4 +134,4 @@ def test_a_finding_says_where_it_is() -> None:
 def test_sizes_are_summed_up_in_one_line(tmp_path: Path) -> None:
     for number in range(1, 12):
         (tmp_path / f"f{number}.py").write_text("x = 1\n" * number)
-    assert house.sizes(tmp_path).startswith("files 11: median 6, p90 10, longest 11 lines; functions 1")
+    assert house.sizes(tmp_path).startswith("files 11: median 6, p90 10, longest 11 lines; functions 0: none")
