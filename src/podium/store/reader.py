@@ -24,7 +24,7 @@ MAX_BATCH = 64
 class Reader:
     def __init__(self, database: Database) -> None:
         self._engine = database.reading_engine()
-        self._jobs: queue.SimpleQueue[tuple[Query[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Query[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="podium-reader", daemon=True)
         self._stopping = False
 
@@ -33,7 +33,7 @@ class Reader:
 
     def stop(self) -> None:
         self._stopping = True
-        self._jobs.put(None)
+        self._waiting.put(None)
         self._thread.join()
         self._engine.dispose()
 
@@ -43,30 +43,30 @@ class Reader:
         if self._stopping:
             raise Unavailable("Podium is stopping")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put((query, future))
+        self._waiting.put((query, future))
         return await future
 
     def _work(self) -> None:
         with self._engine.connect() as connection:
             while True:
-                first = self._jobs.get()
+                first = self._waiting.get()
                 if first is None:
                     return
-                jobs = [first]
+                calls = [first]
                 last = False
-                while len(jobs) < MAX_BATCH and not self._jobs.empty():
-                    job = self._jobs.get()
-                    if job is None:
+                while len(calls) < MAX_BATCH and not self._waiting.empty():
+                    call = self._waiting.get()
+                    if call is None:
                         last = True
                         break
-                    jobs.append(job)
-                self._answer(connection, jobs)
+                    calls.append(call)
+                self._answer(connection, calls)
                 if last:
                     return
 
-    def _answer(self, connection: Connection, jobs: list[tuple[Query[Any], asyncio.Future[Any]]]) -> None:
+    def _answer(self, connection: Connection, calls: list[tuple[Query[Any], asyncio.Future[Any]]]) -> None:
         answers: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
-        for query, future in jobs:
+        for query, future in calls:
             try:
                 answers.append((future, query(connection), None))
             except Exception as error:
@@ -75,7 +75,7 @@ class Reader:
                     told.__cause__ = error
                 answers.append((future, None, told))
         try:
-            jobs[0][1].get_loop().call_soon_threadsafe(_settle, answers)
+            calls[0][1].get_loop().call_soon_threadsafe(_settle, answers)
         except RuntimeError:
             return  # the loop has ended; nobody waits any more
 

@@ -32,7 +32,7 @@ MAX_WAITING = 20_000
 """Commands waiting for the Writer; beyond it callers are told `unavailable` at once."""
 
 
-class _Job(Generic[T]):
+class _Call(Generic[T]):
     __slots__ = ("command", "durable", "error", "future", "loop", "result")
 
     def __init__(self, command: Command[T], durable: bool, loop: asyncio.AbstractEventLoop) -> None:
@@ -52,7 +52,7 @@ class Writer:
         self._clock = clock
         self._ring = ring
         self._next_seq = first_seq
-        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="podium-writer", daemon=True)
         self._stopping = False
         self._full: bool | None = None
@@ -65,7 +65,7 @@ class Writer:
     def stop(self) -> None:
         """Finish what waits, close the connection. Later commands are refused."""
         self._stopping = True
-        self._jobs.put(None)
+        self._waiting.put(None)
         self._thread.join()
         self._engine.dispose()
 
@@ -77,66 +77,66 @@ class Writer:
         """
         if self._stopping:
             raise Unavailable("Podium is stopping")
-        if self._jobs.qsize() > MAX_WAITING:
+        if self._waiting.qsize() > MAX_WAITING:
             raise Unavailable("too many commands are waiting", hint="wait a moment, then try again")
-        job = _Job(command, durable, asyncio.get_running_loop())
-        self._jobs.put(job)
-        return await job.future
+        call = _Call(command, durable, asyncio.get_running_loop())
+        self._waiting.put(call)
+        return await call.future
 
     # ---- the thread --------------------------------------------------------------------------------
 
     def _work(self) -> None:
         with self._engine.connect() as connection:
             while True:
-                first = self._jobs.get()
+                first = self._waiting.get()
                 if first is None:
                     return
-                jobs, last = self._take(first)
-                entries = self._carry_out(connection, jobs)
-                self._tell(jobs, entries)
+                calls, last = self._take(first)
+                entries = self._carry_out(connection, calls)
+                self._tell(calls, entries)
                 if last:
                     return
 
-    def _take(self, first: _Job[Any]) -> tuple[list[_Job[Any]], bool]:
-        jobs = [first]
-        while len(jobs) < MAX_BATCH:
+    def _take(self, first: _Call[Any]) -> tuple[list[_Call[Any]], bool]:
+        calls = [first]
+        while len(calls) < MAX_BATCH:
             try:
-                job = self._jobs.get_nowait()
+                call = self._waiting.get_nowait()
             except queue.Empty:
-                return jobs, False
-            if job is None:
-                return jobs, True
-            jobs.append(job)
-        return jobs, False
+                return calls, False
+            if call is None:
+                return calls, True
+            calls.append(call)
+        return calls, False
 
-    def _carry_out(self, connection: Connection, jobs: list[_Job[Any]]) -> list[Entry]:
+    def _carry_out(self, connection: Connection, calls: list[_Call[Any]]) -> list[Entry]:
         try:
-            return self._transact(connection, jobs, _run_plainly)
+            return self._transact(connection, calls, _run_plainly)
         except _RedoError:
             pass
         except Exception as error:
-            if len(jobs) == 1 or is_locked(error):
-                return _fail(jobs, error)
+            if len(calls) == 1 or is_locked(error):
+                return _fail(calls, error)
         try:
-            return self._transact(connection, jobs, _run_in_savepoint)
+            return self._transact(connection, calls, _run_in_savepoint)
         except Exception as error:
-            return _fail(jobs, error)
+            return _fail(calls, error)
 
     def _transact(
         self,
         connection: Connection,
-        jobs: list[_Job[Any]],
-        run: Callable[[Connection, Unit, _Job[Any]], None],
+        calls: list[_Call[Any]],
+        run: Callable[[Connection, Unit, _Call[Any]], None],
     ) -> list[Entry]:
-        self._set_durability(connection, any(job.durable for job in jobs))
+        self._set_durability(connection, any(call.durable for call in calls))
         batch = Batch(connection, self._clock.now(), self._next_seq)
         try:
             connection.begin()
-            for job in jobs:
-                job.result = job.error = None
+            for call in calls:
+                call.result = call.error = None
                 before = len(batch.rows), batch.next_seq
-                run(connection, Unit(batch), job)
-                if job.error is not None:
+                run(connection, Unit(batch), call)
+                if call.error is not None:
                     del batch.rows[before[0] :]
                     batch.next_seq = before[1]
             batch.write_events()
@@ -156,59 +156,59 @@ class Writer:
             driver.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             self._full = full
 
-    def _tell(self, jobs: list[_Job[Any]], entries: list[Entry]) -> None:
-        loops = {job.loop for job in jobs}
+    def _tell(self, calls: list[_Call[Any]], entries: list[Entry]) -> None:
+        loops = {call.loop for call in calls}
         for loop in loops:
-            mine = [job for job in jobs if job.loop is loop]
+            mine = [call for call in calls if call.loop is loop]
             try:
                 loop.call_soon_threadsafe(self._settle, mine, entries)
             except RuntimeError:
                 continue  # that loop has ended; what was committed stays committed
 
-    def _settle(self, jobs: list[_Job[Any]], entries: list[Entry]) -> None:
+    def _settle(self, calls: list[_Call[Any]], entries: list[Entry]) -> None:
         self._ring.publish(entries)
-        for job in jobs:
-            if job.future.done():
+        for call in calls:
+            if call.future.done():
                 continue
-            if job.error is not None:
-                job.future.set_exception(job.error)
+            if call.error is not None:
+                call.future.set_exception(call.error)
             else:
-                job.future.set_result(job.result)
+                call.future.set_result(call.result)
 
 
 class _RedoError(Exception):
     """A command refused after it had written: the batch must be done again with savepoints."""
 
 
-def _run_plainly(_connection: Connection, unit: Unit, job: _Job[Any]) -> None:
+def _run_plainly(_connection: Connection, unit: Unit, call: _Call[Any]) -> None:
     try:
-        job.result = job.command(unit)
+        call.result = call.command(unit)
         unit.flush()
     except Exception as error:
         if unit.wrote or not isinstance(error, PodiumError):
             raise _RedoError from error
-        job.error = error
+        call.error = error
 
 
-def _run_in_savepoint(connection: Connection, unit: Unit, job: _Job[Any]) -> None:
+def _run_in_savepoint(connection: Connection, unit: Unit, call: _Call[Any]) -> None:
     savepoint = connection.begin_nested()
     try:
-        job.result = job.command(unit)
+        call.result = call.command(unit)
         unit.flush()
     except Exception as error:
         savepoint.rollback()
-        job.error = as_podium_error(error)
-        if job.error is not error:
-            job.error.__cause__ = error
+        call.error = as_podium_error(error)
+        if call.error is not error:
+            call.error.__cause__ = error
     else:
         savepoint.commit()
 
 
-def _fail(jobs: list[_Job[Any]], error: Exception) -> list[Entry]:
+def _fail(calls: list[_Call[Any]], error: Exception) -> list[Entry]:
     told = as_podium_error(error)
     told.__cause__ = error
-    for job in jobs:
-        job.error = told
+    for call in calls:
+        call.error = told
     return []
 
 
