@@ -16,7 +16,7 @@ from podium.kernel.errors import NotFound, PodiumError
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import RunId
 from podium.process.base import NotStarted
-from podium.process.launcher import probe
+from podium.process.probe import probe
 from podium.worker.answers import answer_output, answer_process
 from podium.worker.attempt import Attempt, Position, kill_everything
 from podium.worker.context import WorkerContext
@@ -40,7 +40,7 @@ class Worker:
         """Connect, adopt, work. Raises only what is a bug or a broken machine."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            tasks.start_soon(self._context.watch.run)
+            tasks.start_soon(self._context.watching.run)
             tasks.start_soon(self._context.reporter.run)
             tasks.start_soon(self._renew_forever)
             await self._context.bus.run(self._handle, self._introduce)
