@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
         case ["holder", run_dir]:
             from podium.process import holder
 
-            holder.hold(run_dir)
+            holder.hold(run_dir, holder.get_ready(set()))
             return 0
     sys.stderr.write("usage: template FD | holder RUN_DIR\n")
     return 2

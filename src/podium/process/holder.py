@@ -31,13 +31,46 @@ _IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGXFSZ", "SIGUSR1", "SIG
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def hold(run_dir: str, report: int = -1) -> None:
-    """Hold one run from start to end. Call it in a process that is ours alone; returns when `exit` stands.
+def get_ready(keep: set[int]) -> int:
+    """Turn this process into one that can hold a run; returns the descriptor that signals wake.
+
+    Own session, /dev/null as 0-2, nothing else open but `keep`, signals installed, subreaper. Separate from
+    `hold`, because the template does this ahead of time.
+    """
+    if os.getpid() != os.getsid(0):
+        with contextlib.suppress(PermissionError):  # run by hand, as the leader of a shell's job
+            os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    first = 3
+    for kept in sorted(keep):
+        os.closerange(first, kept)
+        first = kept + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+    if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+    return _install_signals()
+
+
+def _install_signals() -> int:
+    wake, write_end = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    for name in _IGNORED:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return wake
+
+
+def hold(run_dir: str, wake: int, report: int = -1) -> None:
+    """Hold one run from start to end, in a process made ready; returns when `exit` stands.
 
     `report` is a descriptor on which one line says what became of the start: `held PID`, `taken` (another
-    holder has or had this run) or `error TEXT`. It is closed then. Everything else that is open is closed.
+    holder has or had this run) or `error TEXT`. It is closed then.
     """
-    report = _detach(report)
     mask = os.umask(0o077)
     try:
         os.chdir(run_dir)
@@ -45,7 +78,7 @@ def hold(run_dir: str, report: int = -1) -> None:
         if lock < 0:
             _answer(report, "taken")
             return
-        holder = _Holder()
+        holder = _Holder(wake)
         holder.start(mask)
     except (OSError, ValueError) as error:
         _answer(report, f"error {error}")
@@ -56,26 +89,6 @@ def hold(run_dir: str, report: int = -1) -> None:
     except BaseException:
         _note_own_failure()
         raise
-
-
-def _detach(report: int) -> int:
-    """Own session, /dev/null as 0-2, `report` as 3, nothing else open. Returns where `report` is."""
-    if os.getpid() != os.getsid(0):
-        with contextlib.suppress(PermissionError):  # run by hand, as the leader of a shell's job
-            os.setsid()
-    for number in (0, 1, 2):
-        if number != report:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, number)
-            if null > 2:
-                os.close(null)
-    if report >= 0:
-        # The agent's child closes everything from 3 on itself, so it never sees this one.
-        if report != 3:
-            os.dup2(report, 3)
-        report = 3
-    os.closerange(4 if report >= 0 else 3, os.sysconf("SC_OPEN_MAX"))
-    return report
 
 
 def _answer(report: int, line: str) -> None:
@@ -119,15 +132,13 @@ def _note_own_failure() -> None:
 class _Holder:
     """The state of one held run. Everything is relative to the run directory, which is our cwd."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: int) -> None:
         with open(layout.LAUNCH, "rb") as file:
             self._launch = layout.Launch.decode(file.read())
         # Open for both directions: a FIFO without a writer would be readable (end of file) for ever.
         self._bell = os.open(layout.BELL, os.O_RDWR | os.O_NONBLOCK)
         self._spool = os.open(layout.INPUT, os.O_RDONLY)
-        if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "cannot become a subreaper")
-        self._wake = self._install_signals()
+        self._wake = wake
         self._status: int | None = None
         self._killed = False
         self._childless = False
@@ -146,17 +157,6 @@ class _Holder:
             raise
         os.close(stdin)
         self._relay = Relay(self._spool, feed)
-
-    def _install_signals(self) -> int:
-        wake, write_end = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(write_end, False)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for name in _IGNORED:
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-        return wake
 
     def run(self) -> None:
         """Relay until the agent has ended or a kill is ordered; then sweep and write `exit`."""
