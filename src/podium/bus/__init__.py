@@ -1,0 +1,1 @@
+"""How server and workers talk: `base` is the contract, `messages` the words, the rest transports."""

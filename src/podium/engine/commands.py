@@ -1,0 +1,265 @@
+"""What people and programs may ask for. Each command is one transaction: facts checked, events recorded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from sqlalchemy import select
+
+from podium.engine.repositories import canonical_repository, parse_base
+from podium.git.names import parse_branch
+from podium.harness.registry import harness_class, known_harnesses
+from podium.kernel import events as e
+from podium.kernel.errors import Conflict, IllegalMove, InvalidRequest, NotFound
+from podium.kernel.fold import Stamp, first_state
+from podium.kernel.ids import ChangeId, IdMaker, ProjectId, RunId, TaskId
+from podium.kernel.nouns import (
+    MAX_CHECKS,
+    MAX_PROMPT_BYTES,
+    Agent,
+    CancelIntent,
+    Check,
+    Limits,
+    Name,
+    Permissions,
+    Priority,
+    Project,
+    Run,
+    Source,
+    Task,
+)
+from podium.kernel.states import TASK_TERMINAL, RunState, State, TaskState
+from podium.kernel.status import QUEUED
+from podium.store import schema
+from podium.store.unit import Unit
+
+MAX_TITLE = 200
+MAX_REASON = 2_000
+Reference = Annotated[str, Meta(min_length=1, max_length=1_000)]
+
+
+class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /tasks`. `project` is an id or a name; its repository, target and checks are defaults."""
+
+    prompt: str
+    title: Annotated[str, Meta(max_length=MAX_TITLE)] = ""
+    agent: Name = "claude"
+    project: Annotated[str, Meta(max_length=100)] | None = None
+    repository: Reference | None = None
+    base: Reference | None = None
+    target: Reference | None = None
+    checks: Annotated[tuple[Check, ...], Meta(max_length=MAX_CHECKS)] | None = None
+    priority: Priority = 0
+    source: Source = Source.API
+
+
+class CancelTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
+
+
+class AddProject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Name
+    repository: Reference | None = None
+    target: Reference | None = None
+    max_running: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    checks: Annotated[tuple[Check, ...], Meta(max_length=MAX_CHECKS)] = ()
+
+
+class DefineAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `PUT /agents/{name}`."""
+
+    harness: Name
+    model: Annotated[str, Meta(max_length=200)] = ""
+    instructions: Annotated[str, Meta(max_length=100_000)] = ""
+    options: dict[str, str] = {}
+    env: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)], ...] = ()
+    permissions: Permissions = Permissions.EDIT
+    limits: Limits = Limits()
+
+
+def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation: str | None = None) -> Task:
+    """Open a task and queue its first run. Raises InvalidRequest or NotFound, nothing half-created."""
+    prompt = ask.prompt.strip()
+    if not prompt:
+        raise InvalidRequest("the prompt is empty", hint="say what the agent shall do")
+    if len(ask.prompt.encode()) > MAX_PROMPT_BYTES:
+        raise InvalidRequest(
+            f"the prompt is larger than {MAX_PROMPT_BYTES // 1024} KiB",
+            hint="put long material into the repository and refer to it",
+        )
+    agent = unit.agent(ask.agent)
+    if agent is None:
+        raise NotFound(f"there is no agent {ask.agent!r}", hint="list them with: podium agents list")
+    project = _project(unit, ask.project) if ask.project is not None else None
+    repository = ask.repository or (project.repository if project else None)
+    task = Task(
+        id=TaskId(ids.new("task")),
+        project_id=project.id if project else None,
+        title=ask.title.strip() or _title_from(prompt),
+        source=ask.source,
+        agent=agent.name,
+        priority=ask.priority,
+        repository=canonical_repository(repository, organisation=organisation) if repository else None,
+        base=parse_base(ask.base) if ask.base else None,
+        target=parse_branch(ask.target) if ask.target else (project.target if project else None),
+        checks=_checks(ask.checks if ask.checks is not None else (project.checks if project else ())),
+        created_at=unit.now,
+        state=_first_state(unit, by),
+        status=_first_status(unit, by),
+    )
+    return _record_opened(unit, task, ask.prompt, agent, by=by, ids=ids)
+
+
+def retry_task(unit: Unit, task_id: str, *, by: str, ids: IdMaker) -> Task:
+    """Open a new task that tries the same again; the old one stays. Raises Conflict while it runs."""
+    old = unit.task(task_id)
+    if old.state.word not in TASK_TERMINAL:
+        raise Conflict(f"{task_id} is still {old.status.word}", hint="cancel it first, or wait for its end")
+    agent = unit.agent(old.agent)
+    if agent is None:
+        raise NotFound(f"its agent {old.agent!r} is gone", hint="define it again, or open a new task")
+    task = msgspec.structs.replace(
+        old,
+        id=TaskId(ids.new("task")),
+        retry_of=old.id,
+        reruns=0,
+        run_id=None,
+        change_id=None,
+        cancel=None,
+        created_at=unit.now,
+        state=_first_state(unit, by),
+        status=_first_status(unit, by),
+    )
+    return _record_opened(unit, task, unit.prompt(task_id), agent, by=by, ids=ids)
+
+
+def cancel_task(unit: Unit, task_id: str, ask: CancelTask, *, by: str) -> tuple[Task, Run | None]:
+    """Store the intent; a queued task ends at once. Returns the task and the run that a worker must stop.
+
+    Again is no error: the first intent stands. Raises IllegalMove for a task that has ended otherwise.
+    """
+    task = unit.task(task_id)
+    if task.state.word in TASK_TERMINAL:
+        if task.state.word is TaskState.CANCELLED:
+            return task, None
+        raise IllegalMove(f"{task_id} has already ended: {task.state.word}")
+    run = unit.run(task.run_id) if task.run_id else None
+    if task.cancel is None:
+        intent = CancelIntent(by=by, at=unit.now, reason=ask.reason)
+        unit.record(e.TaskCancelRequested(task_id=task.id, intent=intent), by=by)
+        if run is not None:
+            unit.record(e.RunCancelRequested(task_id=task.id, run_id=run.id, intent=intent), by=by)
+    if run is None or run.state.word is RunState.QUEUED:
+        if run is not None:
+            unit.record(e.RunCancelled(task_id=task.id, run_id=run.id), by=by)
+        unit.record(e.TaskCancelled(task_id=task.id, reason=ask.reason), by=by)
+        run = None
+    unit.flush()
+    return unit.task(task_id), run
+
+
+def add_project(
+    unit: Unit, ask: AddProject, *, by: str, ids: IdMaker, organisation: str | None = None
+) -> Project:
+    """Raises Conflict when the name is taken."""
+    if unit.project_named(ask.name) is not None:
+        raise Conflict(f"there is already a project {ask.name!r}", hint="choose another name")
+    repository = ask.repository and canonical_repository(ask.repository, organisation=organisation)
+    project = Project(
+        id=ProjectId(ids.new("project")),
+        name=ask.name,
+        repository=repository,
+        target=parse_branch(ask.target) if ask.target else None,
+        max_running=ask.max_running,
+        checks=_checks(ask.checks),
+        created_at=unit.now,
+    )
+    unit.record(e.ProjectAdded(project=project), by=by)
+    return project
+
+
+def remove_project(unit: Unit, reference: str, *, by: str) -> None:
+    """Forget a project; its tasks stay. Raises Conflict while one of them is open."""
+    project = _project(unit, reference)
+    tasks = schema.tasks
+    still_open = select(tasks.c.id).where(
+        tasks.c.project_id == project.id, tasks.c.state.not_in([str(state) for state in TASK_TERMINAL])
+    )
+    if unit.connection.execute(still_open.limit(1)).first() is not None:
+        raise Conflict(f"{project.name} has open tasks", hint="cancel them or wait for their end")
+    unit.record(e.ProjectRemoved(project_id=project.id), by=by)
+
+
+def define_agent(unit: Unit, name: str, ask: DefineAgent, *, by: str) -> Agent:
+    """Create or replace an agent. Runs already queued keep the configuration they were queued with."""
+    if ask.harness not in known_harnesses():
+        known = ", ".join(sorted(known_harnesses()))
+        raise InvalidRequest(f"there is no harness {ask.harness!r}", hint=f"choose one of: {known}")
+    agent = msgspec.convert({"name": name, **msgspec.structs.asdict(ask)}, Agent)
+    harness_class(ask.harness).validate(agent)
+    unit.record(e.AgentDefined(agent=agent), by=by)
+    return agent
+
+
+def remove_agent(unit: Unit, name: str, *, by: str) -> None:
+    if unit.agent(name) is None:
+        raise NotFound(f"there is no agent {name!r}", hint="list them with: podium agents list")
+    unit.record(e.AgentRemoved(name=name), by=by)
+
+
+def note_applied(unit: Unit, change_id: str, where: str, *, by: str) -> None:
+    """Somebody took the commits into their own checkout."""
+    change = unit.change(change_id)
+    unit.record(e.ChangeApplied(task_id=change.task_id, change_id=ChangeId(change.id), where=where), by=by)
+
+
+def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str, ids: IdMaker) -> Task:
+    stamp = Stamp(seq=0, at=unit.now, by=by)
+    run_id = RunId(ids.new("run"))
+    run = Run(
+        id=run_id,
+        task_id=task.id,
+        project_id=task.project_id,
+        agent=agent,
+        priority=task.priority,
+        workspace_of=run_id,
+        created_at=unit.now,
+        state=first_state(RunState.QUEUED, stamp),
+    )
+    unit.set_prompt(task.id, prompt)
+    unit.record(e.TaskOpened(task=task), by=by)
+    unit.record(e.RunQueued(run=run), by=by)
+    unit.flush()
+    return unit.task(task.id)
+
+
+def _first_state(unit: Unit, by: str) -> State[TaskState]:
+    return first_state(TaskState.QUEUED, Stamp(seq=0, at=unit.now, by=by))
+
+
+def _first_status(unit: Unit, by: str) -> State[str]:
+    stamp = Stamp(seq=0, at=unit.now, by=by)
+    return State(word=QUEUED, since=unit.now, evidence=stamp.evidence())
+
+
+def _project(unit: Unit, reference: str) -> Project:
+    if reference.startswith("project_"):
+        return unit.project(reference)
+    project = unit.project_named(reference)
+    if project is None:
+        raise NotFound(f"there is no project {reference!r}", hint="list them with: podium projects list")
+    return project
+
+
+def _checks(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    names = [check.name for check in checks]
+    if len(set(names)) != len(names):
+        raise InvalidRequest("two checks have the same name")
+    return checks
+
+
+def _title_from(prompt: str) -> str:
+    line = next(line.strip() for line in prompt.splitlines() if line.strip())
+    return line if len(line) <= 80 else line[:79] + "…"

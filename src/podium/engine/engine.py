@@ -1,0 +1,234 @@
+"""The engine at work: the loops and handlers around the decisions. One per server.
+
+Everything here can be killed at any moment: what matters was committed before anybody was told, and every
+message can be repeated. Start-up is recovery: there is no other kind.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import anyio
+import anyio.abc
+from msgspec import Struct
+
+from podium.bus import messages as m
+from podium.bus.base import ServerBus
+from podium.engine import commands
+from podium.engine.dispatch import AFFINITY_WAIT_S, dispatch
+from podium.engine.finish import Bundle, finish
+from podium.engine.ingest import ingest, moves_a_run
+from podium.engine.leases import expire_worker, holders, lose_run, refused, welcome
+from podium.engine.mirrors import ServerMirrors
+from podium.engine.orders import held_by, orders_due
+from podium.engine.roster import LEASE_TTL_S, RENEW_EVERY_S, Roster
+from podium.git.base import MissingPrerequisite
+from podium.kernel.errors import PodiumError
+from podium.kernel.faultpoint import reach
+from podium.kernel.ids import IdMaker, RunId, WorkerId
+from podium.kernel.nouns import Reason, Run, Task
+from podium.kernel.states import RunState
+from podium.store.store import Store
+from podium.store.unit import Unit
+
+log = logging.getLogger("podium.engine")
+
+
+class EngineSettings(Struct, frozen=True, kw_only=True):
+    lease_ttl_s: float = LEASE_TTL_S
+    renew_every_s: float = RENEW_EVERY_S
+    affinity_wait_s: float = AFFINITY_WAIT_S
+    organisation: str | None = None
+    """Base URL that turns `owner/name` into a repository."""
+    keep_events: timedelta = timedelta(days=30)
+    keep_artifacts: timedelta = timedelta(days=30)
+
+
+class Engine:
+    def __init__(
+        self, store: Store, bus: ServerBus, ids: IdMaker, mirrors: ServerMirrors, settings: EngineSettings
+    ) -> None:
+        self.store = store
+        self.bus = bus
+        self.ids = ids
+        self.mirrors = mirrors
+        self.settings = settings
+        self.roster = Roster(store.clock, lease_ttl_s=settings.lease_ttl_s)
+        self._wake = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Recover, then serve workers and dispatch until cancelled."""
+        await self.store.writer.run(self._recover)
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self.bus.serve, self._answer, self.roster.departed)
+            tasks.start_soon(self._dispatch_forever)
+            tasks.start_soon(self._watch_leases)
+            tasks.start_soon(self._prune_forever)
+            task_status.started()
+
+    def wake(self) -> None:
+        """Something may be ready for dispatch."""
+        self._wake.set()
+
+    # ---- what people ask for (the rest is in commands.py) --------------------------------------------
+
+    async def stop_run(self, run: Run | None, reason: str) -> None:
+        """After a cancel was committed: tell the worker. Loss does no harm, renewals repeat it."""
+        self.wake()
+        if run is not None and run.worker_id is not None and self._tasks is not None:
+            message = m.CancelRun(run_id=run.id, fence=run.fence, reason=reason)
+            self._tasks.start_soon(self._tell, run.worker_id, message)
+
+    async def open_task(self, unit: Unit, ask: commands.OpenTask, *, by: str) -> Task:
+        return commands.open_task(unit, ask, by=by, ids=self.ids, organisation=self.settings.organisation)
+
+    # ---- workers -------------------------------------------------------------------------------------
+
+    async def _answer(self, message: m.ToServer) -> m.Answer:
+        match message:
+            case m.Hello():
+                return await self._welcome(message)
+            case m.Renew():
+                return await self._renew(message)
+            case m.Reports():
+                return await self._take_reports(message)
+            case m.RunFinished():
+                return await self._take_finished(message)
+
+    async def _welcome(self, hello: m.Hello) -> m.Answer:
+        resume, drop, orders = await self.store.writer.run(lambda unit: welcome(unit, hello, self.ids))
+        self.roster.hello(hello.worker_id, hello.capacity)
+        self.wake()
+        return m.Welcome(
+            lease_ttl_s=self.settings.lease_ttl_s,
+            renew_every_s=self.settings.renew_every_s,
+            resume=resume,
+            drop=drop,
+            orders=orders,
+        )
+
+    async def _renew(self, renew: m.Renew) -> m.Answer:
+        worker, holding = renew.worker_id, {held.run_id for held in renew.holding}
+        if self.roster.silence_s(worker) is None:
+            # Its lease ended and it was forgotten: it must introduce itself again.
+            return m.Failure(code="unknown_worker", message="say hello again", retry=True)
+        self.roster.heard(worker)
+
+        def look(unit: Unit) -> tuple[tuple[RunId, ...], list[m.RunOrder], list[Run]]:
+            return (
+                refused(unit, worker, renew.holding),
+                orders_due(unit, worker, holding),
+                held_by(unit, worker),
+            )
+
+        stale, orders, runs = await self.store.writer.run(look, durable=False)
+        further = {run.id for run in runs if run.state.word is not RunState.LEASED}
+        for run_id in self.roster.count_missing(worker, further - holding):
+            await self._lose(run_id, "its worker no longer has it")
+        for order in orders:
+            self._send(worker, order)
+        cancelled = tuple(run.id for run in runs if run.cancel is not None)
+        return m.Renewed(refused=stale, cancelled=cancelled)
+
+    async def _take_reports(self, message: m.Reports) -> m.Answer:
+        self.roster.heard(message.worker_id)
+        receipts = await self.store.writer.run(
+            lambda unit: ingest(unit, message.worker_id, message.reports),
+            durable=moves_a_run(message.reports),
+        )
+        reach("ingest.after_commit")
+        return m.Reported(receipts=receipts)
+
+    async def _take_finished(self, report: m.RunFinished) -> m.Answer:
+        self.roster.heard(report.worker_id)
+        bundle = None
+        if report.captured is not None:
+            path = self.store.artifacts.path(report.captured.bundle)
+            try:
+                imported = await self.mirrors.take_in(report.run_id, report.captured, path)
+            except MissingPrerequisite:
+                return m.Finished(verdict="need_full")
+            size = (await anyio.Path(path).stat()).st_size
+            bundle = Bundle(captured=report.captured, imported=imported, path=path, size=size)
+            reach("finish.imported")
+        taken = await self.store.writer.run(lambda unit: finish(unit, report, bundle, self.ids))
+        reach("finish.committed")
+        self.wake()
+        return m.Finished(verdict="taken" if taken else "refused")
+
+    async def _lose(self, run_id: RunId, detail: str) -> None:
+        await self.store.writer.run(lambda unit: lose_run(unit, run_id, Reason.WORKSPACE, detail, self.ids))
+        self.wake()
+
+    # ---- loops ---------------------------------------------------------------------------------------
+
+    def _recover(self, unit: Unit) -> None:
+        self.roster.expect(holders(unit))
+
+    async def _dispatch_forever(self) -> None:
+        while True:
+            self._wake = anyio.Event()
+            capacities = self.roster.capacities()
+            if capacities:
+                await self._dispatch_once(capacities)
+            # The wait is a net only (a re-run whose node stays away, a lost wake-up): everything wakes us.
+            with anyio.move_on_after(self.settings.renew_every_s):
+                await self._wake.wait()
+
+    async def _dispatch_once(self, capacities: dict[WorkerId, int]) -> None:
+        wait_s = self.settings.affinity_wait_s
+        try:
+            orders = await self.store.writer.run(
+                lambda unit: dispatch(unit, capacities, affinity_wait_s=wait_s)
+            )
+        except PodiumError as error:
+            log.warning("dispatch put off: %s", error.message)
+            return
+        reach("dispatch.before_send")
+        for worker, order in orders:
+            self._send(worker, order)
+            self._warm(order.repository)
+
+    def _send(self, worker: WorkerId, message: m.ToWorker) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(self._tell, worker, message)
+
+    async def _tell(self, worker: WorkerId, message: m.ToWorker) -> None:
+        try:
+            await self.bus.ask(worker, message)
+        except PodiumError as error:
+            # The row is the order: the next hello or renewal carries it again.
+            log.info("%s not told of %s: %s", worker, type(message).__name__, error.message)
+
+    def _warm(self, repository: str | None) -> None:
+        if repository is not None and self._tasks is not None:
+            self._tasks.start_soon(self.mirrors.warm, repository)
+
+    async def _watch_leases(self) -> None:
+        while True:
+            await anyio.sleep(min(1.0, self.settings.lease_ttl_s / 4))
+            for worker in self.roster.expired():
+                try:
+                    lost = await self.store.writer.run(
+                        lambda unit, w=worker: expire_worker(unit, w, self.ids)  # type: ignore[misc]
+                    )
+                except PodiumError as error:
+                    self.roster.expect([worker])
+                    log.warning("lease of %s not ended yet: %s", worker, error.message)
+                    continue
+                log.warning("%s was not heard for a whole lease; %d runs lost", worker, lost)
+                self.wake()
+
+    async def _prune_forever(self) -> None:
+        settings = self.settings
+        while True:
+            await anyio.sleep(600)
+            try:
+                await self.store.prune(
+                    keep_events=settings.keep_events, keep_artifacts=settings.keep_artifacts
+                )
+            except PodiumError as error:
+                log.warning("retention put off: %s", error.message)

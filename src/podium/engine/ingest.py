@@ -1,0 +1,125 @@
+"""Takes in what workers report: fence first, then offset, decoder state, events and moves, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from podium.bus.messages import Receipt, RunReport
+from podium.kernel import events as e
+from podium.kernel.faultpoint import reach
+from podium.kernel.ids import RunId, WorkerId
+from podium.kernel.states import RUN_HELD, RunState
+from podium.store import schema
+from podium.store.unit import Unit, timestamp
+
+_runs = schema.runs
+_HELD = {str(state) for state in RUN_HELD}
+_MOVING = (e.RunStarting, e.RunStarted, e.RunSessionKnown, e.RunFinishing)
+_ADVANCE = (
+    update(_runs)
+    .where(_runs.c.id == bindparam("b_id"), _runs.c.fence == bindparam("b_fence"))
+    .values(
+        out_offset=bindparam("b_offset"),
+        decoder=bindparam("b_state"),
+        last_output_at=bindparam("b_at"),
+    )
+)
+_RANK = {
+    RunState.LEASED: 0,
+    RunState.STARTING: 1,
+    RunState.RUNNING: 2,
+    RunState.WAITING: 2,
+    RunState.FINISHING: 3,
+}
+_REACHES = {e.RunStarting: 1, e.RunStarted: 2, e.RunFinishing: 3}
+
+
+def moves_a_run(reports: Sequence[RunReport]) -> bool:
+    """Whether the reports say more than output: those are committed with full durability."""
+    return any(isinstance(event, _MOVING) for report in reports for event in report.events)
+
+
+def ingest(unit: Unit, worker: WorkerId, reports: Sequence[RunReport]) -> tuple[Receipt, ...]:
+    """One receipt for each report, in order. Nothing of a refused or misplaced report is kept."""
+    known = _positions(unit, [report.run_id for report in reports])
+    receipts, advances = [], []
+    for report in reports:
+        row = known.get(report.run_id)
+        if (
+            row is None
+            or row["worker"] != worker
+            or row["fence"] != report.fence
+            or row["state"] not in _HELD
+        ):
+            receipts.append(Receipt(run_id=report.run_id, verdict="refused"))
+            continue
+        if report.from_offset != row["offset"]:
+            receipts.append(
+                Receipt(run_id=report.run_id, verdict="behind", offset=row["offset"], state=row["decoder"])
+            )
+            continue
+        _take(unit, report, by=f"worker:{worker}")
+        if report.offset > report.from_offset:
+            row["offset"], row["decoder"] = report.offset, report.state
+            advances.append(
+                {
+                    "b_id": report.run_id,
+                    "b_fence": report.fence,
+                    "b_offset": report.offset,
+                    "b_state": report.state,
+                    "b_at": timestamp(unit.now),
+                }
+            )
+        receipts.append(Receipt(run_id=report.run_id, verdict="taken", offset=row["offset"]))
+    if advances:
+        unit.execute(_ADVANCE, advances)
+    reach("ingest.before_commit")
+    return tuple(receipts)
+
+
+def _take(unit: Unit, report: RunReport, *, by: str) -> None:
+    for event in report.events:
+        kind = type(event)
+        if kind in _REACHES:
+            run = unit.run(report.run_id)
+            if _RANK[run.state.word] < _REACHES[kind]:
+                _catch_up(unit, run.state.word, event, by=by)
+                unit.record(event, by=by)
+        elif isinstance(event, e.RunSessionKnown):
+            if unit.run(report.run_id).session_id != event.session_id:
+                unit.record(event, by=by)
+        elif isinstance(event, e.RunUsed):
+            unit.record(event, by=by)
+        else:
+            unit.append(event, by=by)
+
+
+def _catch_up(unit: Unit, present: RunState, event: e.RunFact, *, by: str) -> None:
+    """A worker that was cut off may report `started` before its `starting` was taken."""
+    if isinstance(event, e.RunStarted) and present is RunState.LEASED:
+        unit.record(e.RunStarting(task_id=event.task_id, run_id=event.run_id), by=by)
+
+
+def _positions(unit: Unit, run_ids: Sequence[RunId]) -> dict[str, dict[str, Any]]:
+    columns = (
+        _runs.c.id,
+        _runs.c.fence,
+        _runs.c.state,
+        _runs.c.worker_id,
+        _runs.c.out_offset,
+        _runs.c.decoder,
+    )
+    rows = unit.connection.execute(select(*columns).where(_runs.c.id.in_(set(run_ids)))).all()
+    return {
+        row.id: {
+            "fence": row.fence,
+            "state": row.state,
+            "worker": row.worker_id,
+            "offset": row.out_offset,
+            "decoder": bytes(row.decoder),
+        }
+        for row in rows
+    }

@@ -1,0 +1,51 @@
+"""The order for a run, made from its row. The row is the order; the message is only how it travels."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from podium.bus.messages import RunOrder
+from podium.git.names import branch_for
+from podium.kernel.ids import RunId, WorkerId
+from podium.kernel.nouns import Run
+from podium.kernel.states import RUN_HELD, RunState
+from podium.store import schema
+from podium.store.unit import Unit
+
+
+def order_for(unit: Unit, run: Run) -> RunOrder:
+    """Everything a worker needs to carry out `run` under its present fence."""
+    task = unit.task(run.task_id)
+    return RunOrder(
+        run_id=run.id,
+        task_id=task.id,
+        project_id=task.project_id,
+        fence=run.fence,
+        agent=run.agent,
+        prompt=unit.prompt(task.id),
+        repository=task.repository,
+        base=run.base_commit or task.base,
+        branch=branch_for(task.id, task.title),
+        checks=task.checks,
+        workspace_of=run.workspace_of,
+        session_id=run.session_id,
+        attempt=run.attempt,
+    )
+
+
+def held_by(unit: Unit, worker: WorkerId) -> list[Run]:
+    """Every run the worker has a lease for."""
+    runs = schema.runs
+    query = select(runs.c.id).where(
+        runs.c.open == 1, runs.c.worker_id == worker, runs.c.state.in_([str(state) for state in RUN_HELD])
+    )
+    return [unit.run(RunId(row[0])) for row in unit.connection.execute(query).all()]
+
+
+def orders_due(unit: Unit, worker: WorkerId, holding: set[RunId]) -> list[RunOrder]:
+    """Orders for runs that are leased to the worker and that it does not have yet."""
+    return [
+        order_for(unit, run)
+        for run in held_by(unit, worker)
+        if run.state.word is RunState.LEASED and run.id not in holding
+    ]

@@ -1,0 +1,234 @@
+"""The end of a Run: whatever the agent left becomes commits under a ref of ours, and then is described.
+
+The workspace's `.git` is opened by one program, the upload-pack of a fetch; everything after that works on
+our git directory for the Run. An agent that damaged its repository loses its history, never its files:
+they are committed on top of the base.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+from msgspec import Struct
+
+from podium.git.base import (
+    MAX_NAMED_PATHS,
+    Captured,
+    Commit,
+    Drift,
+    Identity,
+    RefName,
+    SideBranch,
+    Workspace,
+)
+from podium.git.changes import changed_files, new_gitlinks, shown
+from podium.git.command import Bounds, Git, Place, signed, upload_pack
+from podium.git.layout import read_small_file, real_directory
+from podium.git.mirror import import_commits
+from podium.git.names import parse_commit, parse_ref, run_ref
+from podium.git.staging import Staged, drop_index, populated_submodules, scratch_index, stage
+from podium.kernel.errors import GitFailed
+
+FETCH_TIMEOUT_S = 300.0
+MAX_SIDE_BRANCHES = 100
+
+_THEIRS = "refs/podium/theirs"
+_HEAD = f"{_THEIRS}/head"
+_HEADS = f"{_THEIRS}/heads/"
+_REFSPECS = (f"+refs/heads/*:{_HEADS}*", f"+refs/stas*:{_THEIRS}/stas*")
+_FETCH = (
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+)
+_UNFINISHED = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+
+
+class Leftovers(Struct, frozen=True, kw_only=True):
+    """The commit that holds what the agent did not commit. The same values give the same hash."""
+
+    message: str
+    author: Identity
+    at: int
+    """Seconds since the epoch; a repeated capture of one Run gives the same."""
+
+
+class _History(Struct, frozen=True, kw_only=True):
+    """What was found in the agent's repository, as far as it could be read."""
+
+    head: Commit | None
+    branches: dict[str, Commit]
+    """Ref below refs/podium/theirs → commit: its branches and stash, and its HEAD."""
+    drift: tuple[Drift, ...]
+
+
+async def capture(git: Git, workspace: Workspace, leftovers: Leftovers) -> Captured:
+    """Save the work of a Run whose agent is gone under `refs/podium/runs/<run>` of the mirror.
+
+    Repeatable: the same tip when nothing changed; a result that a later capture does not contain is kept
+    under a rescue ref. Raises WorkspaceGone when there is no directory to save, GitFailed when git fails on
+    our own side (a full disk).
+    """
+    await asyncio.to_thread(real_directory, workspace.path)
+    history = await _read_history(git, workspace)
+    index = scratch_index(workspace.git_dir, "capture")
+    place = Place(git_dir=workspace.git_dir, work_tree=workspace.path, index=index)
+    head = history.head or workspace.start
+    try:
+        embedded = await new_gitlinks(git, place, workspace.base, head) if head != workspace.start else ()
+        staged = await stage(git, place, head, embedded)
+        submodules = (workspace.path / ".gitmodules").exists() and await populated_submodules(git, place)
+    finally:
+        drop_index(index)
+    tip = _forgotten_branch(workspace, history, staged) or head
+    if staged.changed:
+        tip = await _commit(git, place, staged, head, leftovers)
+    side = await _side_branches(git, workspace, history, tip)
+    ref = run_ref(workspace.run)
+    refs: dict[RefName, Commit] = {ref: tip}
+    refs.update({parse_ref(branch.ref): branch.tip for branch in side})
+    await import_commits(git, workspace.git_dir, workspace.mirror, refs)
+    commits, behind = await _distance(git, place, workspace.base, tip)
+    found: dict[Drift, bool] = {
+        "history_rewritten": behind > 0,
+        "nested_repository": staged.nested,
+        "populated_submodule": submodules,
+        "files_unsaved": bool(staged.unsaved),
+    }
+    return Captured(
+        tip=tip,
+        ref=ref,
+        commits=commits,
+        leftover=staged.changed,
+        drift=(*history.drift, *(word for word, is_so in found.items() if is_so)),
+        side=side,
+        unsaved=tuple(shown(path) for path in staged.unsaved[:MAX_NAMED_PATHS]),
+        files=await changed_files(git, place, workspace.base, tip),
+    )
+
+
+async def _read_history(git: Git, workspace: Workspace) -> _History:
+    theirs = workspace.path / ".git"
+    # What an earlier capture fetched must not stand in for what this one cannot fetch.
+    await asyncio.to_thread(shutil.rmtree, workspace.git_dir / _THEIRS, ignore_errors=True)
+    if damage := _damage(theirs):
+        return _History(head=None, branches={}, drift=(damage,))
+    drift = _head_drift(theirs, workspace)
+    try:
+        await _fetch(git, workspace, f"+HEAD:{_HEAD}", *_REFSPECS)
+    except GitFailed:
+        return await _read_what_is_left(git, workspace, drift)
+    branches = await _fetched(git, workspace)
+    if f"{_HEADS}{workspace.branch}" not in branches:
+        drift = (*drift, "branch_deleted")
+    if _HEAD not in branches:
+        # A repository made shallow by the agent: git fetches its refs' objects and then drops the refs.
+        return _History(head=None, branches=branches, drift=(*drift, "history_refused"))
+    return _History(head=branches[_HEAD], branches=branches, drift=drift)
+
+
+async def _read_what_is_left(git: Git, workspace: Workspace, drift: tuple[Drift, ...]) -> _History:
+    """HEAD names nothing, or the objects are refused, or it is no repository any more: told by trying."""
+    try:
+        await _fetch(git, workspace, *_REFSPECS)
+    except GitFailed:
+        side = f"--upload-pack={upload_pack(workspace.path)}"
+        seen = await git.run(None, "ls-remote", "--quiet", side, "--", workspace.path, ok=(0, 128))
+        word: Drift = "history_refused" if seen.code == 0 else "git_unreadable"
+        return _History(head=None, branches={}, drift=(*drift, word))
+    return _History(head=None, branches=await _fetched(git, workspace), drift=(*drift, "branch_deleted"))
+
+
+async def _fetch(git: Git, workspace: Workspace, *specs: str) -> None:
+    side = f"--upload-pack={upload_pack(workspace.path)}"
+    place = Place(git_dir=workspace.git_dir)
+    await git.run(
+        place, *_FETCH, side, "--", workspace.path, *specs, bounds=Bounds(timeout_s=FETCH_TIMEOUT_S)
+    )
+
+
+async def _fetched(git: Git, workspace: Workspace) -> dict[str, Commit]:
+    place = Place(git_dir=workspace.git_dir)
+    listing = await git.read(place, "for-each-ref", "--format=%(objectname) %(refname)", f"{_THEIRS}/")
+    lines = (line.partition(" ") for line in listing.decode("utf-8", "backslashreplace").splitlines())
+    return {name: parse_commit(value) for value, _, name in lines}
+
+
+def _damage(theirs: Path) -> Drift | None:
+    """Why git should not even try to read this directory."""
+    if not os.path.lexists(theirs):
+        return "git_removed"
+    if theirs.is_symlink() or not theirs.is_dir():
+        return "git_replaced"
+    # git would wait on a FIFO in the place of one of the files that it opens first.
+    plain = read_small_file(theirs / "HEAD") is not None and all(
+        not os.path.lexists(theirs / name) or read_small_file(theirs / name) is not None
+        for name in ("config", "packed-refs", "shallow", "objects/info/alternates", "info/grafts")
+    )
+    return None if plain else "git_unreadable"
+
+
+def _head_drift(theirs: Path, workspace: Workspace) -> tuple[Drift, ...]:
+    drift: list[Drift] = []
+    head = (read_small_file(theirs / "HEAD") or b"").decode("utf-8", "replace").strip()
+    own = f"refs/heads/{workspace.branch}"
+    if not head.startswith("ref: "):
+        drift.append("head_detached")
+    elif head.removeprefix("ref:").strip() != own:
+        drift.append("branch_switched")
+    if any(os.path.lexists(theirs / name) for name in _UNFINISHED):
+        drift.append("operation_in_progress")
+    return tuple(drift)
+
+
+def _forgotten_branch(workspace: Workspace, history: _History, staged: Staged) -> Commit | None:
+    """The Run's own branch, when it has work and the agent ended on the untouched start instead."""
+    own = history.branches.get(f"{_HEADS}{workspace.branch}")
+    ended_at_start = history.head == workspace.start and not staged.changed
+    return own if ended_at_start else None
+
+
+async def _commit(git: Git, place: Place, staged: Staged, parent: Commit, leftovers: Leftovers) -> Commit:
+    made = await git.read(
+        place,
+        "commit-tree",
+        staged.tree,
+        "-p",
+        parent,
+        stdin=leftovers.message.encode("utf-8", "replace"),
+        env=signed(leftovers.author, leftovers.at),
+    )
+    return parse_commit(made.decode().strip())
+
+
+async def _side_branches(
+    git: Git, workspace: Workspace, history: _History, tip: Commit
+) -> tuple[SideBranch, ...]:
+    """What the agent committed or stashed elsewhere, by hash: its names are its own and prove nothing."""
+    others = {commit for commit in history.branches.values() if commit not in {tip, workspace.start}}
+    if not others or others == {history.head}:
+        return ()
+    place = Place(git_dir=workspace.git_dir)
+    listing = await git.read(
+        place, "for-each-ref", f"--no-merged={tip}", "--format=%(objectname)", f"{_THEIRS}/"
+    )
+    commits = sorted(set(listing.decode().split()))[:MAX_SIDE_BRANCHES]
+    return tuple(
+        SideBranch(ref=f"refs/podium/side/{workspace.run}/{commit}", tip=parse_commit(commit))
+        for commit in commits
+    )
+
+
+async def _distance(git: Git, place: Place, base: Commit, tip: Commit) -> tuple[int, int]:
+    """How many commits the tip has over the base, and the base over the tip."""
+    if base == tip:
+        return 0, 0
+    counted = await git.read(place, "rev-list", "--count", "--left-right", f"{base}...{tip}", "--")
+    behind, ahead = counted.split()
+    return int(ahead), int(behind)

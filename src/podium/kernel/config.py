@@ -1,0 +1,72 @@
+"""Configuration: strict, layered, every value knows its origin. Pure; reading files is the caller's.
+
+Layers, the later wins: defaults, `$PODIUM_HOME/config.toml`, `PODIUM_*`, flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from podium.kernel.errors import InvalidRequest
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of a daemon or worker, with its default."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+    """None: 4180, or the next free one after it."""
+    worker: bool = True
+    """Whether `podium up` also works itself."""
+    capacity: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    """Runs at once on this worker; None: at least 2, otherwise by cores and free memory."""
+    node: str | None = None
+    """Name of this machine; None: its host name."""
+    organisation: str | None = None
+    """Base URL that makes `owner/name` a repository."""
+    lease_ttl_s: Positive = 15.0
+    renew_every_s: Positive = 5.0
+    affinity_wait_s: Positive = 60.0
+    finish_turn_s: Positive = 60.0
+    keep_events_days: Positive = 30.0
+    keep_artifacts_days: Positive = 30.0
+    keep_workspaces: bool = False
+    clock_offset_s: float = 0.0
+    """Shifts the wall clock; for tests."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_max_bytes: Annotated[int, Meta(ge=10_000)] = 20_000_000
+
+
+def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, dict[str, str]]:
+    """The settings and the origin of each value. Raises InvalidRequest, naming the origin and, for an
+    unknown key, the key that was probably meant."""
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.__struct_fields__, "default")
+    for origin, layer in layers:
+        for key, value in layer.items():
+            if key not in origins:
+                raise InvalidRequest(f"{origin}: there is no setting {key!r}", hint=_suggest(key))
+            try:
+                msgspec.convert({key: value}, Settings, strict=False)
+            except msgspec.ValidationError as error:
+                raise InvalidRequest(f"{origin}: {key}: {error}") from error
+            values[key], origins[key] = value, origin
+    return msgspec.convert(values, Settings, strict=False), origins
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The `PODIUM_*` layer: settings only; other variables of that prefix have their own readers."""
+    known = {f"PODIUM_{key.upper()}": key for key in Settings.__struct_fields__}
+    return {known[name]: value for name, value in environ.items() if name in known}
+
+
+def _suggest(key: str) -> str:
+    close = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
+    return f"did you mean {close[0]!r}?" if close else "see: podium doctor --config"

@@ -1,0 +1,288 @@
+"""Every event Podium records. Past tense, immutable, one tagged struct each; the log is a public contract.
+
+`Recorded` is the envelope: the global sequence number, the time, who caused it. Readers tolerate unknown
+fields; a stored event of an older shape is lifted by `upcast` before it is decoded.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+import msgspec
+from msgspec import Struct
+
+from podium.kernel.ids import ChangeId, ProjectId, RunId, TaskId, WorkerId
+from podium.kernel.nouns import (
+    Agent,
+    CancelIntent,
+    Change,
+    CheckResult,
+    Outcome,
+    Project,
+    Reason,
+    Run,
+    Task,
+    Usage,
+    Worker,
+)
+
+
+class _Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    pass
+
+
+class ServerStarted(_Event, frozen=True, kw_only=True, tag="server.started"):
+    version: str
+    clean: bool
+    """False: the machine or the server died; the sequence may have skipped ahead."""
+
+
+class ProjectAdded(_Event, frozen=True, kw_only=True, tag="project.added"):
+    project: Project
+
+
+class ProjectRemoved(_Event, frozen=True, kw_only=True, tag="project.removed"):
+    project_id: ProjectId
+
+
+class AgentDefined(_Event, frozen=True, kw_only=True, tag="agent.defined"):
+    agent: Agent
+
+
+class AgentRemoved(_Event, frozen=True, kw_only=True, tag="agent.removed"):
+    name: str
+
+
+class WorkerJoined(_Event, frozen=True, kw_only=True, tag="worker.joined"):
+    worker: Worker
+
+
+class WorkerLeft(_Event, frozen=True, kw_only=True, tag="worker.left"):
+    worker_id: WorkerId
+    why: str
+
+
+class _TaskEvent(_Event, frozen=True, kw_only=True):
+    task_id: TaskId
+
+
+class TaskOpened(_Event, frozen=True, kw_only=True, tag="task.opened"):
+    task: Task
+
+
+class TaskStarted(_TaskEvent, frozen=True, kw_only=True, tag="task.started"):
+    run_id: RunId
+
+
+class TaskRequeued(_TaskEvent, frozen=True, kw_only=True, tag="task.requeued"):
+    run_id: RunId
+    """The new run."""
+    reason: Reason
+
+
+class TaskCancelRequested(_TaskEvent, frozen=True, kw_only=True, tag="task.cancel_requested"):
+    intent: CancelIntent
+
+
+class TaskDone(_TaskEvent, frozen=True, kw_only=True, tag="task.done"):
+    change_id: ChangeId | None = None
+
+
+class TaskFailed(_TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
+    reason: Reason
+    detail: str = ""
+    change_id: ChangeId | None = None
+
+
+class TaskCancelled(_TaskEvent, frozen=True, kw_only=True, tag="task.cancelled"):
+    reason: str = ""
+    change_id: ChangeId | None = None
+
+
+class _RunEvent(_Event, frozen=True, kw_only=True):
+    task_id: TaskId
+    run_id: RunId
+
+
+class RunQueued(_Event, frozen=True, kw_only=True, tag="run.queued"):
+    run: Run
+
+
+class RunLeased(_RunEvent, frozen=True, kw_only=True, tag="run.leased"):
+    worker_id: WorkerId
+    fence: int
+
+
+class RunStarting(_RunEvent, frozen=True, kw_only=True, tag="run.starting"):
+    pass
+
+
+class RunStarted(_RunEvent, frozen=True, kw_only=True, tag="run.started"):
+    pid: int
+    isolation: str
+    session_id: str | None = None
+    branch: str | None = None
+    base_commit: str | None = None
+
+
+class RunAdopted(_RunEvent, frozen=True, kw_only=True, tag="run.adopted"):
+    """A worker came back and still holds this run."""
+
+    worker_id: WorkerId
+
+
+class RunSessionKnown(_RunEvent, frozen=True, kw_only=True, tag="run.session_known"):
+    """The agent named the conversation that can be resumed."""
+
+    session_id: str
+
+
+class RunCancelRequested(_RunEvent, frozen=True, kw_only=True, tag="run.cancel_requested"):
+    intent: CancelIntent
+
+
+class RunFinishing(_RunEvent, frozen=True, kw_only=True, tag="run.finishing"):
+    outcome: Outcome
+
+
+class RunSucceeded(_RunEvent, frozen=True, kw_only=True, tag="run.succeeded"):
+    pass
+
+
+class RunFailed(_RunEvent, frozen=True, kw_only=True, tag="run.failed"):
+    reason: Reason
+    detail: str = ""
+
+
+class RunCancelled(_RunEvent, frozen=True, kw_only=True, tag="run.cancelled"):
+    pass
+
+
+class RunLost(_RunEvent, frozen=True, kw_only=True, tag="run.lost"):
+    reason: Reason
+    detail: str = ""
+
+
+class CheckFinished(_RunEvent, frozen=True, kw_only=True, tag="check.finished"):
+    result: CheckResult
+
+
+class RunSaid(_RunEvent, frozen=True, kw_only=True, tag="run.said"):
+    text: str
+    final: bool = False
+
+
+class RunThought(_RunEvent, frozen=True, kw_only=True, tag="run.thought"):
+    text: str
+
+
+class RunToolCalled(_RunEvent, frozen=True, kw_only=True, tag="run.tool_called"):
+    call_id: str
+    name: str
+    input: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class RunToolReturned(_RunEvent, frozen=True, kw_only=True, tag="run.tool_returned"):
+    call_id: str
+    output: str
+    is_error: bool = False
+
+
+class RunAsked(_RunEvent, frozen=True, kw_only=True, tag="run.asked"):
+    """The agent asks a person; `reply_token` is opaque to all but its harness."""
+
+    question: str
+    reply_token: str
+
+
+class RunUsed(_RunEvent, frozen=True, kw_only=True, tag="run.used"):
+    """Usage since the last `run.used` of this run."""
+
+    usage: Usage
+
+
+class RunNoticed(_RunEvent, frozen=True, kw_only=True, tag="run.noticed"):
+    """Something worth telling that is none of the above: a gap, a truncation, a retry, stderr."""
+
+    kind: str
+    text: str
+
+
+class ChangeDrafted(_TaskEvent, frozen=True, kw_only=True, tag="change.drafted"):
+    change: Change
+
+
+class ChangeProposed(_TaskEvent, frozen=True, kw_only=True, tag="change.proposed"):
+    change_id: ChangeId
+
+
+class ChangeApplied(_TaskEvent, frozen=True, kw_only=True, tag="change.applied"):
+    change_id: ChangeId
+    where: str
+
+
+Transcript = RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunUsed | RunNoticed
+"""The same for every harness."""
+
+RunFact = (
+    RunStarting | RunStarted | RunSessionKnown | RunFinishing
+    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunUsed | RunNoticed
+)  # fmt: skip
+"""What a worker may report about a run it holds. Everything else is the server's to decide."""
+
+Event = (
+    ServerStarted | ProjectAdded | ProjectRemoved | AgentDefined | AgentRemoved | WorkerJoined | WorkerLeft
+    | TaskOpened | TaskStarted | TaskRequeued | TaskCancelRequested | TaskDone | TaskFailed | TaskCancelled
+    | RunQueued | RunLeased | RunStarting | RunStarted | RunAdopted | RunSessionKnown | RunCancelRequested
+    | RunFinishing | RunSucceeded | RunFailed | RunCancelled | RunLost | CheckFinished
+    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunUsed | RunNoticed
+    | ChangeDrafted | ChangeProposed | ChangeApplied
+)  # fmt: skip
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """An event in the log. `v` is the version of the event's shape."""
+
+    VERSION: ClassVar[int] = 1
+
+    seq: int
+    at: datetime
+    by: str
+    """The principal or part of Podium that caused it: `owner`, `worker:…`, `dispatch` …"""
+    v: int = 1
+    event: Event
+
+
+def type_of(event: Event) -> str:
+    """`run.leased` and so on."""
+    return str(event.__struct_config__.tag)
+
+
+def subject_of(event: Event) -> tuple[str | None, str | None]:
+    """(task id, run id) the event is about, for indexes and filters."""
+    match event:
+        case TaskOpened(task=task):
+            return task.id, None
+        case RunQueued(run=run):
+            return run.task_id, run.id
+        case _:
+            return getattr(event, "task_id", None), getattr(event, "run_id", None)
+
+
+def decode_event(body: bytes, v: int) -> Event:
+    """An event from its stored JSON, lifted to the present shape first. Raises msgspec errors on rubbish."""
+    from podium.kernel.upcast import lift
+
+    if v < Recorded.VERSION:
+        plain: dict[str, Any] = msgspec.json.decode(body)
+        return _convert(lift(plain, v))
+    return _decoder.decode(body)
+
+
+def _convert(plain: dict[str, Any]) -> Event:
+    event: Event = msgspec.convert(plain, Event)
+    return event
+
+
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -1,0 +1,174 @@
+"""Every read of the API: functions from a connection to JSON bytes. Rows are passed through, not decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, Table, func, select
+
+from podium.kernel.errors import CursorExpired, InvalidRequest, NotFound
+from podium.kernel.states import RunState
+from podium.store import schema
+from podium.store.unit import wire_of
+
+MAX_PAGE = 500
+DEFAULT_PAGE = 50
+_encode = msgspec.json.Encoder().encode
+
+
+def page_of(rows: Sequence[Any], limit: int) -> bytes:
+    """`{"items": […], "next": id | null}` from rows (doc, key) of which one more than `limit` was asked."""
+    more = len(rows) > limit
+    items = b",".join(row[0] for row in rows[:limit])
+    following = _encode(rows[limit - 1][1] if more else None)
+    return b'{"items":[' + items + b'],"next":' + following + b"}"
+
+
+def _page(connection: Connection, query: Select[Any], key: Any, after: str | None, limit: int) -> bytes:
+    if after is not None:
+        query = query.where(key < after)
+    return page_of(connection.execute(query.order_by(key.desc()).limit(limit + 1)).all(), limit)
+
+
+def list_tasks(
+    connection: Connection, *, limit: int, after: str | None, status: str | None, project: str | None
+) -> bytes:
+    """Newest first; an index for each filter, so page 1 and page 10,000 cost the same."""
+    table = schema.tasks
+    query = select(table.c.doc, table.c.id)
+    if status is not None:
+        query = query.where(table.c.status == status)
+    if project is not None:
+        query = query.where(table.c.project_id == project)
+    return _page(connection, query, table.c.id, after, limit)
+
+
+def list_runs(
+    connection: Connection, *, limit: int, after: str | None, task: str | None, is_open: bool
+) -> bytes:
+    table = schema.runs
+    query = select(table.c.doc, table.c.id)
+    if task is not None:
+        query = query.where(table.c.task_id == task)
+    if is_open:
+        query = query.where(table.c.open == 1)
+    return _page(connection, query, table.c.id, after, limit)
+
+
+def list_changes(connection: Connection, *, limit: int, after: str | None, task: str | None) -> bytes:
+    table = schema.changes
+    query = select(table.c.doc, table.c.id)
+    if task is not None:
+        query = query.where(table.c.task_id == task)
+    return _page(connection, query, table.c.id, after, limit)
+
+
+def list_projects(connection: Connection, *, limit: int, after: str | None) -> bytes:
+    table = schema.projects
+    return _page(connection, select(table.c.doc, table.c.id), table.c.id, after, limit)
+
+
+def list_agents(connection: Connection, *, limit: int, after: str | None) -> bytes:
+    table = schema.agents
+    return _page(connection, select(table.c.doc, table.c.name), table.c.name, after, limit)
+
+
+def list_workers(connection: Connection, *, limit: int, after: str | None) -> bytes:
+    table = schema.workers
+    return _page(connection, select(table.c.doc, table.c.id), table.c.id, after, limit)
+
+
+def list_artifacts(connection: Connection, *, limit: int, after: str | None, task: str | None) -> bytes:
+    table = schema.artifacts
+    query = select(table.c.doc, table.c.id)
+    if task is not None:
+        query = query.where(table.c.task_id == task)
+    return _page(connection, query, table.c.id, after, limit)
+
+
+def show_task(connection: Connection, task_id: str) -> bytes:
+    """The task with its prompt."""
+    table = schema.tasks
+    row = connection.execute(select(table.c.doc, table.c.prompt).where(table.c.id == task_id)).first()
+    if row is None:
+        raise NotFound(f"there is no task {task_id[:80]}", hint="list them with: podium tasks list")
+    doc: bytes = row[0]
+    return doc[:-1] + b',"prompt":' + _encode(row[1]) + b"}"
+
+
+def show(connection: Connection, table: Table, key: str, what: str) -> bytes:
+    """One noun by the primary key of its table."""
+    column = next(iter(table.primary_key.columns))
+    row = connection.execute(select(table.c.doc).where(column == key)).first()
+    if row is None:
+        raise NotFound(f"there is no {what} {key[:80]}", hint=f"list them with: podium {what}s list")
+    return bytes(row[0])
+
+
+def list_events(
+    connection: Connection,
+    *,
+    after: int,
+    limit: int,
+    task: str | None = None,
+    run: str | None = None,
+    types: Iterable[str] = (),
+) -> tuple[list[bytes], int]:
+    """At most `limit` events strictly after `after`, oldest first, and the cursor behind them.
+
+    Raises CursorExpired when events after `after` were pruned, InvalidRequest for a cursor that lies in
+    the future. With a filter the cursor still moves over what was filtered out, so an empty page at the
+    end of the log returns the end of the log.
+    """
+    table = schema.events
+    oldest, newest = connection.execute(select(func.min(table.c.seq), func.max(table.c.seq))).one()
+    if oldest is None:
+        oldest, newest = 1, 0
+    if after > newest:
+        raise InvalidRequest("that cursor lies in the future", hint="start again without a cursor")
+    if after < oldest - 1 and after != 0:
+        raise CursorExpired(oldest=str(oldest - 1))
+    query = select(table.c.seq, table.c.at, table.c.by, table.c.v, table.c.body).where(table.c.seq > after)
+    if task is not None:
+        query = query.where(table.c.task_id == task)
+    if run is not None:
+        query = query.where(table.c.run_id == run)
+    wanted = list(types)
+    if wanted:
+        query = query.where(table.c.type.in_(wanted))
+    rows = connection.execute(query.order_by(table.c.seq).limit(limit)).all()
+    full = len(rows) == limit
+    cursor = rows[-1].seq if full else newest
+    return [wire_of(*row) for row in rows], max(cursor, after)
+
+
+def run_facts(connection: Connection, run_id: str) -> tuple[bytes, int, str | None]:
+    """(doc, committed output offset, time of the last output) of a run."""
+    table = schema.runs
+    query = select(table.c.doc, table.c.out_offset, table.c.last_output_at).where(table.c.id == run_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFound(f"there is no run {run_id[:80]}", hint="list them with: podium runs list")
+    return bytes(row[0]), int(row[1]), row[2]
+
+
+def queue_position(connection: Connection, run_id: str) -> tuple[int, int]:
+    """(place of a queued run counted from 1, how many are queued); place 0 when it is not queued."""
+    table = schema.runs
+    mine = connection.execute(select(table.c.priority, table.c.state).where(table.c.id == run_id)).first()
+    waiting = (table.c.open == 1) & (table.c.state == str(RunState.QUEUED))
+    total = connection.execute(select(func.count()).select_from(table).where(waiting)).scalar_one()
+    if mine is None or mine.state != RunState.QUEUED:
+        return 0, int(total)
+    ahead = (table.c.priority > mine.priority) | ((table.c.priority == mine.priority) & (table.c.id < run_id))
+    before = connection.execute(select(func.count()).select_from(table).where(waiting & ahead)).scalar_one()
+    return int(before) + 1, int(total)
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Open runs by state, for `podium status`."""
+    table = schema.runs
+    query = select(table.c.state, func.count()).where(table.c.open == 1).group_by(table.c.state)
+    return {str(state): int(count) for state, count in connection.execute(query)}

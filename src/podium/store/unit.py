@@ -1,0 +1,290 @@
+"""One command's view of the Writer's transaction: read nouns, record events. The only code that moves a row.
+
+`record` numbers the event, folds it into the nouns it is about and remembers both; `flush` writes them with
+compare-and-set. Either all of it is committed or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from podium.kernel import events as e
+from podium.kernel.errors import Conflict, NotFound
+from podium.kernel.fold import Stamp, fold_change, fold_run, fold_task, opened
+from podium.kernel.nouns import Agent, Artifact, Change, Project, Run, Task, Worker
+from podium.kernel.states import RUN_TERMINAL
+from podium.kernel.status import status_of
+from podium.store import schema
+from podium.store.ring import Entry
+
+Noun = TypeVar("Noun", Task, Run, Change)
+_encode = msgspec.json.Encoder().encode
+_PLAIN = (e.RunSaid, e.RunThought, e.RunToolCalled, e.RunToolReturned, e.RunAsked, e.RunNoticed)
+"""Events that change no noun: they need no row to be read."""
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and `Z`: sorts as text."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def wire_of(seq: int, at: str, by: str, v: int, body: bytes) -> bytes:
+    """The JSON of `events.Recorded` put together from its stored parts."""
+    head = b'{"seq":%d,"at":"%s","by":%s,"v":%d,"event":' % (seq, at.encode(), _encode(by), v)
+    return head + body + b"}"
+
+
+class Batch:
+    """What one transaction of the Writer has gathered so far."""
+
+    def __init__(self, connection: Connection, now: datetime, next_seq: int) -> None:
+        self.connection = connection
+        self.now = now
+        self.at = timestamp(now)
+        self.next_seq = next_seq
+        self.rows: list[tuple[int, str, str, int, str, str | None, str | None, bytes]] = []
+
+    def write_events(self) -> None:
+        """All events in one statement, as the last thing of the transaction."""
+        if self.rows:
+            sql = "INSERT INTO events (seq, at, by, v, type, task_id, run_id, body) VALUES (?,?,?,?,?,?,?,?)"
+            if self.connection.dialect.paramstyle != "qmark":
+                sql = sql.replace("?", "%s")
+            self.connection.exec_driver_sql(sql, self.rows)
+
+    def entries(self) -> list[Entry]:
+        return [
+            Entry(seq, task_id, run_id, kind, wire_of(seq, at, by, v, body))
+            for seq, at, by, v, kind, task_id, run_id, body in self.rows
+        ]
+
+
+class Unit:
+    """Handed to a command by the Writer. `by` names who acts."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._events_before = len(batch.rows)
+        self._loaded: dict[str, Any] = {}
+        self._original: dict[str, Any] = {}
+        self.wrote = False
+
+    @property
+    def connection(self) -> Connection:
+        return self._batch.connection
+
+    @property
+    def now(self) -> datetime:
+        return self._batch.now
+
+    # ---- reading -----------------------------------------------------------------------------------
+
+    def task(self, task_id: str) -> Task:
+        return self._load(Task, schema.tasks, task_id)
+
+    def run(self, run_id: str) -> Run:
+        return self._load(Run, schema.runs, run_id)
+
+    def change(self, change_id: str) -> Change:
+        return self._load(Change, schema.changes, change_id)
+
+    def prompt(self, task_id: str) -> str:
+        row = self._first(select(schema.tasks.c.prompt).where(schema.tasks.c.id == task_id))
+        return str(row[0])
+
+    def project(self, project_id: str) -> Project:
+        row = self._first(select(schema.projects.c.doc).where(schema.projects.c.id == project_id))
+        return msgspec.json.decode(row[0], type=Project)
+
+    def project_named(self, name: str) -> Project | None:
+        row = self.connection.execute(
+            select(schema.projects.c.doc).where(schema.projects.c.name == name)
+        ).first()
+        return msgspec.json.decode(row[0], type=Project) if row else None
+
+    def agent(self, name: str) -> Agent | None:
+        row = self.connection.execute(select(schema.agents.c.doc).where(schema.agents.c.name == name)).first()
+        return msgspec.json.decode(row[0], type=Agent) if row else None
+
+    def change_of_run(self, run_id: str) -> Change | None:
+        row = self.connection.execute(
+            select(schema.changes.c.id).where(schema.changes.c.run_id == run_id)
+        ).first()
+        return self.change(row[0]) if row else None
+
+    # ---- writing -----------------------------------------------------------------------------------
+
+    def record(self, event: e.Event, *, by: str) -> int:
+        """Append the event and fold it into the nouns it is about. Returns its sequence number.
+
+        Raises IllegalMove when a noun cannot follow; then nothing of this command is kept.
+        """
+        seq = self.append(event, by=by)
+        if isinstance(event, _PLAIN):
+            return seq
+        stamp = Stamp(seq=seq, at=self.now, by=by)
+        match event:
+            case e.TaskOpened():
+                self._loaded[event.task.id] = opened(event.task, stamp)
+            case e.RunQueued():
+                self._loaded[event.run.id] = opened(event.run, stamp)
+            case e.ChangeDrafted():
+                self._loaded[event.change.id] = opened(event.change, stamp)
+            case e.ProjectAdded():
+                doc = _encode(event.project)
+                self._put(schema.projects, id=event.project.id, name=event.project.name, doc=doc)
+            case e.ProjectRemoved():
+                self.execute(delete(schema.projects).where(schema.projects.c.id == event.project_id))
+            case e.AgentDefined():
+                self.execute(delete(schema.agents).where(schema.agents.c.name == event.agent.name))
+                self._put(schema.agents, name=event.agent.name, doc=_encode(event.agent))
+            case e.AgentRemoved():
+                self.execute(delete(schema.agents).where(schema.agents.c.name == event.name))
+            case e.WorkerJoined():
+                self.execute(delete(schema.workers).where(schema.workers.c.id == event.worker.id))
+                self._put(schema.workers, id=event.worker.id, doc=_encode(event.worker))
+            case e.WorkerLeft():
+                self._worker_left(event)
+        self._fold(event, stamp)
+        return seq
+
+    def append(self, event: e.Event, *, by: str) -> int:
+        """Only the log: for events known to change no noun."""
+        batch = self._batch
+        seq = batch.next_seq
+        batch.next_seq += 1
+        task_id, run_id = e.subject_of(event)
+        row = (seq, batch.at, by, e.Recorded.VERSION, e.type_of(event), task_id, run_id, _encode(event))
+        batch.rows.append(row)
+        self.wrote = True
+        return seq
+
+    def set_prompt(self, task_id: str, prompt: str) -> None:
+        """Beside `task.opened`: the prompt is stored with its task but never travels in lists or events."""
+        self._loaded["prompt:" + task_id] = prompt
+
+    def artifact(self, artifact: Artifact, task_id: str | None) -> None:
+        """Note an artifact whose bytes are already safe; again is no change."""
+        known = select(schema.artifacts.c.id).where(schema.artifacts.c.id == artifact.id)
+        if self.connection.execute(known).first() is None:
+            self._put(
+                schema.artifacts,
+                id=artifact.id,
+                size=artifact.size,
+                task_id=task_id,
+                created_at=timestamp(artifact.created_at),
+                doc=_encode(artifact),
+            )
+
+    def execute(self, statement: Any, values: Sequence[dict[str, Any]] | None = None) -> int:
+        """A write that no noun's fold covers (offsets, keys, tokens). Returns the rows touched."""
+        self.wrote = True
+        done = self.connection.execute(statement, values) if values else self.connection.execute(statement)
+        return int(done.rowcount)
+
+    def flush(self) -> None:
+        """Write every noun that changed, each guarded by the state it was read in."""
+        for key in list(self._loaded):
+            noun = self._loaded[key]
+            if isinstance(noun, Task) and self._has_news(noun):
+                change = self.change(noun.change_id) if noun.change_id else None
+                run = self.run(noun.run_id) if noun.run_id else None
+                self._loaded[key] = replace(noun, status=status_of(noun, run, change))
+        for key, noun in self._loaded.items():
+            original = self._original.get(key)
+            if noun is original or key.startswith("prompt:"):
+                continue
+            self._write(noun, original)
+            self._original[key] = noun
+
+    # ---- inside ------------------------------------------------------------------------------------
+
+    def _fold(self, event: e.Event, stamp: Stamp) -> None:
+        task_id, run_id = e.subject_of(event)
+        if run_id is not None:
+            self._loaded[run_id] = fold_run(self.run(run_id), event, stamp)
+        if task_id is not None:
+            self._loaded[task_id] = fold_task(self.task(task_id), event, stamp)
+        change_id = getattr(event, "change_id", None)
+        if change_id is not None:
+            self._loaded[change_id] = fold_change(self.change(change_id), event, stamp)
+
+    def _has_news(self, task: Task) -> bool:
+        mine = (task.id, task.run_id, task.change_id)
+        return any(key and self._loaded.get(key) is not self._original.get(key) for key in mine)
+
+    def _worker_left(self, event: e.WorkerLeft) -> None:
+        row = self._first(select(schema.workers.c.doc).where(schema.workers.c.id == event.worker_id))
+        worker = replace(msgspec.json.decode(row[0], type=Worker), left_at=self.now)
+        statement = update(schema.workers).where(schema.workers.c.id == worker.id)
+        self.execute(statement.values(doc=_encode(worker)))
+
+    def _load(self, kind: type[Noun], table: Table, noun_id: str) -> Noun:
+        noun = self._loaded.get(noun_id)
+        if noun is None:
+            row = self.connection.execute(select(table.c.doc).where(table.c.id == noun_id)).first()
+            if row is None:
+                raise NotFound(f"there is no {kind.__name__.lower()} {noun_id}")
+            noun = msgspec.json.decode(row[0], type=kind)
+            self._loaded[noun_id] = self._original[noun_id] = noun
+        return noun
+
+    def _write(self, noun: Task | Run | Change, original: Task | Run | Change | None) -> None:
+        table, values = _row_of(noun)
+        if original is None:
+            if isinstance(noun, Task):
+                values["prompt"] = self._loaded.get("prompt:" + noun.id, "")
+            elif isinstance(noun, Run):
+                values |= {"out_offset": 0, "decoder": b""}
+            self._put(table, id=noun.id, **values)
+            return
+        guard = [table.c.id == noun.id, table.c.state == str(original.state.word)]
+        if isinstance(original, Run):
+            guard.append(table.c.fence == original.fence)
+        if self.execute(update(table).where(*guard).values(**values)) != 1:
+            raise Conflict(f"{noun.id} changed under a command; this is a bug of ours")
+
+    def _put(self, table: Table, **values: Any) -> None:
+        self.execute(insert(table).values(**values))
+
+    def _first(self, statement: Any) -> Any:
+        row = self.connection.execute(statement).first()
+        if row is None:
+            raise NotFound()
+        return row
+
+
+def _row_of(noun: Task | Run | Change) -> tuple[Table, dict[str, Any]]:
+    doc = _encode(noun)
+    match noun:
+        case Task():
+            return schema.tasks, {
+                "project_id": noun.project_id,
+                "state": str(noun.state.word),
+                "status": noun.status.word,
+                "doc": doc,
+            }
+        case Run():
+            return schema.runs, {
+                "task_id": noun.task_id,
+                "project_id": noun.project_id,
+                "worker_id": noun.worker_id,
+                "state": str(noun.state.word),
+                "fence": noun.fence,
+                "priority": noun.priority,
+                "open": int(noun.state.word not in RUN_TERMINAL),
+                "doc": doc,
+            }
+        case Change():
+            return schema.changes, {
+                "task_id": noun.task_id,
+                "run_id": noun.run_id,
+                "state": str(noun.state.word),
+                "doc": doc,
+            }

@@ -1,0 +1,218 @@
+"""One run on this machine: prepare, launch, follow, finish. Every part can be repeated after a crash.
+
+Nothing here remembers: what was done is read from the run's directory, the holder's files and what the
+server says it has. An attempt is started for a new order and for every run found at start alike.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from podium.bus import messages as m
+from podium.harness.base import About, LaunchPlan, LaunchRequest
+from podium.harness.registry import harness_class
+from podium.kernel import events as e
+from podium.kernel.errors import NotFound, PodiumError
+from podium.kernel.faultpoint import reach
+from podium.kernel.nouns import Outcome, Reason
+from podium.kernel.states import RunState
+from podium.process.base import Alive, Exited, LaunchSpec, NotStarted
+from podium.process.launcher import append_input, kill_tree, probe, stop
+from podium.worker.context import WorkerContext
+from podium.worker.environment import agent_environment
+from podium.worker.finish import Finisher
+from podium.worker.follow import Dropped, Follower
+from podium.worker.home import RunHome
+from podium.worker.place import RunPlace
+
+log = logging.getLogger("podium.worker")
+ISOLATION = "bare"
+"""No sandbox exists yet: the agent runs with the worker's own rights. Every view shows it."""
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """Where the server stands with this run."""
+
+    offset: int = 0
+    state: bytes = b""
+    phase: str = RunState.LEASED
+
+
+class Attempt:
+    """`run()` once; `cancel()` and `wake()` at any time from the same loop."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        home: RunHome,
+        order: m.RunOrder,
+        position: Position,
+        *,
+        settle_older: Callable[[m.RunOrder], Awaitable[None]],
+    ) -> None:
+        self.context = context
+        self.home = home
+        self.order = order
+        self._position = position
+        self._settle_older = settle_older
+        self.about = About(task_id=order.task_id, run_id=order.run_id)
+        self.harness = harness_class(order.agent.harness)(self.about)  # type: ignore[call-arg]
+        self.place = RunPlace(context, order)
+        self.cancelled = False
+        self.phase = position.phase
+        self._follower: Follower | None = None
+
+    async def run(self) -> None:
+        """Carry the run to its recorded end. Raises Dropped when the server no longer wants it from us."""
+        try:
+            outcome = await self._carry_out()
+        except PodiumError as error:
+            log.warning("%s could not be carried out: %s", self.order.run_id, error.message)
+            outcome = _outcome_of(error)
+        self.phase = RunState.FINISHING
+        await Finisher(self).finish(outcome)
+
+    def wake(self) -> None:
+        if self._follower is not None:
+            self._follower.wake()
+
+    async def cancel(self) -> None:
+        """Stop the agent: interrupt, TERM, KILL of the whole tree. The run then ends as cancelled."""
+        self.cancelled = True
+        await self.stop_agent()
+
+    async def stop_agent(self) -> None:
+        line = self.harness.interrupt()
+
+        def interrupt() -> None:
+            if line is not None:
+                append_input(self.home.process, line)
+
+        await stop(self.home.process, interrupt=interrupt, grace_s=self.order.agent.limits.grace_s)
+        self.wake()
+
+    async def report_fact(self, fact: e.RunFact) -> None:
+        """Tell the server something that belongs to no frame and is harmless to repeat."""
+        receipt = await self.context.reporter.report(
+            m.RunReport(
+                run_id=self.order.run_id,
+                fence=self.order.fence,
+                from_offset=self._offset,
+                offset=self._offset,
+                events=(fact,),
+            )
+        )
+        if receipt.verdict == "refused":
+            raise Dropped
+        if receipt.verdict == "behind":
+            self._position = Position(offset=receipt.offset, state=receipt.state, phase=self.phase)
+            await self.report_fact(fact)
+
+    @property
+    def _offset(self) -> int:
+        return self._follower.offset if self._follower is not None else self._position.offset
+
+    async def _carry_out(self) -> Outcome:
+        if isinstance(probe(self.home.process), NotStarted):
+            if self.cancelled:
+                return Outcome(succeeded=False, reason=Reason.CANCELLED, detail="before it began")
+            await self._start()
+        elif self._position.phase in {RunState.LEASED, RunState.STARTING}:
+            # We died between launching and telling: the agent lives, so tell now.
+            await self._tell_started(self._plan())
+        self._follower = Follower(self, self._position.offset, self._position.state)
+        return await self._follower.follow()
+
+    async def _start(self) -> None:
+        about = self.about
+        await self.report_fact(e.RunStarting(task_id=about.task_id, run_id=about.run_id))
+        self.phase = RunState.STARTING
+        await self._settle_older(self.order)
+        await self.place.prepare()
+        reach("workspace.cloned")
+        plan = self._plan()
+        for name, content in plan.files.items():
+            _write_private(self.home, name, content)
+        spec = LaunchSpec(
+            run_dir=self.home.process,
+            cwd=self.place.tree,
+            argv=plan.argv,
+            env=self.environment(plan),
+            initial_input=plan.first_input,
+            close_stdin=plan.close_stdin,
+        )
+        reach("launch.before_spawn")
+        await self.context.launcher.launch(spec)
+        reach("launch.after_spawn")
+        await self._tell_started(plan)
+
+    async def _tell_started(self, plan: LaunchPlan) -> None:
+        state = await self._launched()
+        agent = state.agent if isinstance(state, Alive) else None
+        base, branch = self.place.base(), self.order.branch if self.order.repository else None
+        await self.report_fact(
+            e.RunStarted(
+                task_id=self.about.task_id,
+                run_id=self.about.run_id,
+                pid=agent.pid if agent is not None else 0,
+                isolation=ISOLATION,
+                session_id=plan.session_id,
+                branch=branch,
+                base_commit=base,
+            )
+        )
+        self.phase = RunState.RUNNING
+
+    async def _launched(self) -> Alive | Exited | None:
+        state = probe(self.home.process)
+        return state if isinstance(state, (Alive, Exited)) else None
+
+    def environment(self, plan: LaunchPlan) -> dict[str, str]:
+        order = self.order
+        identity = {"PODIUM_RUN": order.run_id, "PODIUM_TASK": order.task_id}
+        return agent_environment(self.context.settings.environ, order.agent.env, plan.env, identity)
+
+    def _plan(self) -> LaunchPlan:
+        order = self.order
+        request = LaunchRequest(
+            about=self.about,
+            agent=order.agent,
+            prompt=order.prompt,
+            workspace=self.place.tree,
+            files_dir=self.home.files,
+            session_id=order.session_id,
+            checks=order.checks,
+            environ=self.context.settings.environ,
+        )
+        return self.harness.launch(request)
+
+
+async def kill_everything(home: RunHome) -> None:
+    """The whole process tree of a run, whatever state its holder is in."""
+    await kill_tree(home.process, marker=f"PODIUM_RUN={home.run_id}")
+
+
+def _write_private(home: RunHome, name: str, content: bytes) -> None:
+    home.files.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = home.files / name
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+def _outcome_of(error: PodiumError) -> Outcome:
+    """Why a run could not even be carried out, in the words that retries and `diagnose` know."""
+    by_code = {
+        "auth_required": Reason.AUTH_REQUIRED,
+        "repository_unusable": Reason.REPOSITORY,
+        "git_failed": Reason.WORKSPACE,
+        "spawn_failed": Reason.PROGRAM_MISSING,
+    }
+    reason = (
+        Reason.PROGRAM_MISSING if isinstance(error, NotFound) else by_code.get(error.code, Reason.WORKSPACE)
+    )
+    hint = f" ({error.hint})" if error.hint else ""
+    return Outcome(succeeded=False, reason=reason, detail=error.message + hint)

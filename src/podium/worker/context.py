@@ -1,0 +1,26 @@
+"""What all attempts of a worker share."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from podium.bus.base import WorkerBus
+from podium.git.command import Git
+from podium.kernel.clock import Clock
+from podium.kernel.execution import Execute
+from podium.process.base import Launch
+from podium.worker.home import WorkerHome
+from podium.worker.ports import Upload, WorkerSettings
+from podium.worker.report import Reporter
+
+
+class WorkerContext(Struct, frozen=True, kw_only=True):
+    settings: WorkerSettings
+    home: WorkerHome
+    bus: WorkerBus
+    reporter: Reporter
+    launcher: Launch
+    git: Git
+    execute: Execute
+    upload: Upload
+    clock: Clock

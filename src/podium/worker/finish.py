@@ -1,0 +1,181 @@
+"""After the agent is gone: capture, bundle, upload, checks, and the report that ends the run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from podium.bus import messages as m
+from podium.git import bundle
+from podium.git.base import Captured
+from podium.kernel import events as e
+from podium.kernel.errors import PodiumError, Unavailable
+from podium.kernel.faultpoint import reach
+from podium.kernel.ids import ArtifactId
+from podium.kernel.nouns import CheckResult, Outcome, Reason
+from podium.process import spool
+from podium.worker.checks import run_checks
+from podium.worker.follow import Dropped
+
+if TYPE_CHECKING:
+    from podium.worker.attempt import Attempt
+
+log = logging.getLogger("podium.worker")
+RETRY_S = 0.5
+STDERR_NOTICE_BYTES = 4 * 1024
+
+
+class Finisher:
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._home = attempt.home
+        self._order = attempt.order
+        self._context = attempt.context
+        self._place = attempt.place
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Until the server has recorded the end. Raises Dropped when it refuses it.
+
+        Every step can be repeated: the captured work is noted once it is safe, checks may run again,
+        the final report is taken once.
+        """
+        about = self._attempt.about
+        await self._attempt.report_fact(
+            e.RunFinishing(task_id=about.task_id, run_id=about.run_id, outcome=outcome)
+        )
+        captured = await self._captured(outcome)
+        checks = await self._checks() if outcome.succeeded else ()
+        reach("finish.checked")
+        await self._deliver(outcome, captured, checks)
+        reach("finish.reported")
+        await self._tidy(outcome)
+
+    async def _captured(self, outcome: Outcome) -> m.Captured | None:
+        """The work, uploaded; None when there is none, or when the run will be tried again in its place."""
+        known = self._home.captured()
+        if known is not None:
+            return known
+        found = await self._place.capture()
+        reach("finish.captured")
+        if outcome.lost or found is None or found.commits == 0:
+            return None
+        captured = await self._send_bundle(found, thin=True)
+        self._home.store_captured(captured)
+        return captured
+
+    async def _send_bundle(self, found: Captured, *, thin: bool) -> m.Captured:
+        place = self._place.known()
+        if place is None or self._order.repository is None:
+            raise WorkspaceGone
+        path = self._home.path / "work.bundle"
+        base = place.base if thin else None
+        await bundle.make(self._context.git, place.mirror, base, found.tip, found.ref, path)
+        reach("finish.bundled")
+        artifact = await self._upload(path, "application/x-git-bundle", f"{self._order.run_id}.bundle")
+        reach("finish.uploaded")
+        return m.Captured(
+            repository=self._order.repository,
+            branch=self._order.branch,
+            base=place.base,
+            tip=found.tip,
+            commits=found.commits,
+            leftover=found.leftover,
+            drift=found.drift,
+            bundle=artifact,
+            thin=thin,
+        )
+
+    async def _checks(self) -> tuple[CheckResult, ...]:
+        if not self._order.checks:
+            return ()
+        env = self._attempt.environment()
+        return await run_checks(
+            self._order.checks,
+            workspace=self._place.tree,
+            env=env,
+            execute=self._context.execute,
+            store_output=self._store_output,
+        )
+
+    async def _store_output(self, name: str, data: bytes) -> ArtifactId:
+        path = self._home.path / name
+        await anyio.Path(path).write_bytes(data)
+        return await self._upload(path, "text/plain; charset=utf-8", name)
+
+    async def _upload(self, path: Path, media_type: str, name: str) -> ArtifactId:
+        while True:
+            try:
+                return await self._context.upload(
+                    path, media_type=media_type, name=name, task_id=self._order.task_id
+                )
+            except Unavailable as error:
+                log.info("%s: upload waits for the server: %s", self._order.run_id, error.message)
+                await anyio.sleep(RETRY_S)
+
+    async def _deliver(
+        self, outcome: Outcome, captured: m.Captured | None, checks: tuple[CheckResult, ...]
+    ) -> None:
+        while True:
+            try:
+                answer = await self._context.bus.ask(
+                    m.RunFinished(
+                        worker_id=self._context.settings.worker_id,
+                        run_id=self._order.run_id,
+                        fence=self._order.fence,
+                        outcome=outcome,
+                        captured=captured,
+                        checks=checks,
+                        events=self._closing_notices(),
+                    ),
+                    timeout_s=120.0,
+                )
+            except PodiumError as error:
+                log.info("%s: the end is told again: %s", self._order.run_id, error.message)
+                await anyio.sleep(RETRY_S)
+                continue
+            match answer:
+                case m.Finished(verdict="taken"):
+                    return
+                case m.Finished(verdict="refused"):
+                    raise Dropped
+                case m.Finished(verdict="need_full") if captured is not None:
+                    found = await self._place.capture()
+                    if found is not None:
+                        captured = await self._send_bundle(found, thin=False)
+                        self._home.store_captured(captured)
+                case m.Failure(retry=False, code=code, message=message) if code != "internal":
+                    # What we sent cannot be taken (fsck refused the objects): end without a change, say why.
+                    outcome = _refused_work(outcome, message)
+                    captured = None
+                case _:
+                    log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
+                    await anyio.sleep(RETRY_S)
+
+    def _closing_notices(self) -> tuple[e.RunFact, ...]:
+        text = spool.tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()
+        if not text:
+            return ()
+        about = self._attempt.about
+        return (e.RunNoticed(task_id=about.task_id, run_id=about.run_id, kind="stderr", text=text),)
+
+    async def _tidy(self, outcome: Outcome) -> None:
+        """Forget the run; its workspace goes too once its work is proved to be in a ref."""
+        if not outcome.lost and not self._context.settings.keep_workspaces:
+            try:
+                await self._place.remove()
+            except PodiumError as error:
+                log.warning("the workspace of %s is kept: %s", self._order.run_id, error.message)
+        self._home.forget()
+        reach("worker.forgotten")
+
+
+def _refused_work(outcome: Outcome, message: str) -> Outcome:
+    return Outcome(
+        succeeded=False,
+        reason=Reason.WORKSPACE,
+        detail=f"the work was refused on import: {message}; it is kept on its node",
+        exit_code=outcome.exit_code,
+    )

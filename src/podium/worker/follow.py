@@ -1,0 +1,176 @@
+"""Reads an agent's spool to its end: frames → harness → report → commit. Offsets are the only progress."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from podium.bus import messages as m
+from podium.harness.base import Exit, Frame
+from podium.kernel import events as e
+from podium.kernel.faultpoint import reach
+from podium.kernel.nouns import Outcome, Reason
+from podium.process import spool
+from podium.process.base import Alive, Exited, HolderGone, Vanished
+from podium.process.launcher import close_stdin, probe
+from podium.worker.limits import Limiter
+
+if TYPE_CHECKING:
+    from podium.worker.attempt import Attempt
+
+log = logging.getLogger("podium.worker")
+NET_S = 2.0
+"""How often the process table is looked at although nothing woke us."""
+STDERR_TAIL_BYTES = 8 * 1024
+PUNCH_EVERY_BYTES = 4 * 1024 * 1024
+MAX_JOINED = 64 * 1024
+
+
+class Dropped(Exception):
+    """The server refused our fence: the run is somebody else's now."""
+
+
+class Follower:
+    def __init__(self, attempt: Attempt, offset: int, state: bytes) -> None:
+        self._attempt = attempt
+        self._harness: Any = attempt.harness
+        self._process = attempt.home.process
+        self._reader = spool.SpoolReader(self._process / "out", offset)
+        self._state = self._restore(state)
+        self._punched = offset
+        self._news = asyncio.Event()
+        self._closing = False
+        self._limiter = Limiter(attempt.order.agent.limits, attempt.context.clock, attempt.home)
+        self.offset = offset
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def follow(self) -> Outcome:
+        """Until the agent is gone and everything it wrote is committed."""
+        with self._attempt.context.watch_run(self._process, self._news):
+            while True:
+                self._news.clear()
+                frames = self._reader.read()
+                if frames:
+                    self._limiter.heard()
+                    await self._take(frames)
+                    continue
+                if await self._is_over():
+                    return await self._outcome()
+                await self._mind_limits()
+                await self._wait()
+
+    # ---- frames --------------------------------------------------------------------------------------
+
+    async def _take(self, frames: Sequence[spool.Frame]) -> None:
+        state, facts = self._state, []
+        for frame in frames:
+            state, more = self._harness.decode(state, Frame(data=frame.data, truncated=frame.truncated))
+            facts.extend(more)
+            if frame.truncated:
+                facts.append(self._notice("truncated", f"a line was cut after {len(frame.data)} bytes"))
+        reach("spool.decoded")
+        if self._harness.joins_said:
+            facts = _join_said(facts)
+        await self._report(frames[-1].end, state, facts)
+        if self._harness.is_over(self._state) and not self._closing:
+            self._closing = True
+            close_stdin(self._process)
+
+    async def _report(self, end: int, state: Any, facts: Sequence[e.RunFact]) -> None:
+        order = self._attempt.order
+        encoded = msgspec.json.encode(state)
+        receipt = await self._attempt.context.reporter.report(
+            m.RunReport(
+                run_id=order.run_id,
+                fence=order.fence,
+                from_offset=self.offset,
+                offset=end,
+                state=encoded,
+                events=tuple(facts),
+            )
+        )
+        reach("spool.reported")
+        if receipt.verdict == "refused":
+            raise Dropped
+        if receipt.verdict == "behind":
+            # The server has another position (its answer to us was lost): its word counts, read from there.
+            self.offset, self._state = receipt.offset, self._restore(receipt.state)
+            self._reader.seek(receipt.offset)
+            return
+        self.offset, self._state = end, state
+        if self.offset - self._punched > PUNCH_EVERY_BYTES:
+            spool.punch(self._process / "out", self.offset)
+            self._punched = self.offset
+
+    def _restore(self, state: bytes) -> Any:
+        return msgspec.json.decode(state, type=self._harness.State) if state else self._harness.begin()
+
+    # ---- the end -------------------------------------------------------------------------------------
+
+    async def _is_over(self) -> bool:
+        """Whether nobody writes any more and everything is read."""
+        state = probe(self._process)
+        if isinstance(state, Alive):
+            return False
+        if isinstance(state, HolderGone):
+            # Its stdin has ended with the holder: give it the time to finish its turn, then sweep.
+            await self._attempt.context.settle_orphan(self._attempt.home, state)
+            return False
+        if isinstance(state, Vanished):
+            await self._attempt.context.sweep(self._attempt.home)
+        frames = self._reader.read()
+        if not frames:
+            frames = self._reader.read(final=True)
+            if not frames:
+                return True
+        await self._take(frames)
+        return False
+
+    async def _outcome(self) -> Outcome:
+        state = probe(self._process)
+        code = state.code if isinstance(state, Exited) else None
+        if self._attempt.cancelled:
+            return Outcome(succeeded=False, reason=Reason.CANCELLED, exit_code=code)
+        limit = self._limiter.reached()
+        if limit is not None:
+            return Outcome(succeeded=False, reason=limit, exit_code=code, detail=self._limiter.detail(limit))
+        stderr = spool.tail(self._process / "err", STDERR_TAIL_BYTES)
+        outcome: Outcome = self._harness.outcome(self._state, Exit(code=code, stderr=stderr))
+        return outcome
+
+    async def _mind_limits(self) -> None:
+        if self._limiter.check(spool.size(self._process / "out") + spool.size(self._process / "err")):
+            await self._attempt.stop_agent()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(min(NET_S, self._limiter.next_check_s())):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def _notice(self, kind: str, text: str) -> e.RunNoticed:
+        about = self._attempt.about
+        return e.RunNoticed(task_id=about.task_id, run_id=about.run_id, kind=kind, text=text)
+
+
+def _join_said(facts: Sequence[e.RunFact]) -> list[e.RunFact]:
+    """Neighbouring raw lines of one batch become one event: a chatty command costs rows by the batch."""
+    joined: list[e.RunFact] = []
+    for fact in facts:
+        last = joined[-1] if joined else None
+        if (
+            isinstance(fact, e.RunSaid)
+            and isinstance(last, e.RunSaid)
+            and len(last.text) + len(fact.text) < MAX_JOINED
+        ):
+            joined[-1] = msgspec.structs.replace(last, text=f"{last.text}\n{fact.text}")
+        else:
+            joined.append(fact)
+    return joined

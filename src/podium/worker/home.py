@@ -1,0 +1,121 @@
+"""Where a worker keeps things: `runs/<run>`, `workspaces/<run>`, `mirrors/<source>`. The disk is its memory.
+
+A run's directory exists from the moment its order is stored until the server has recorded its end; what a
+restarted worker holds is exactly what it finds here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from podium.bus.messages import Captured, RunOrder
+from podium.kernel.faultpoint import reach
+from podium.kernel.ids import RunId
+
+T = TypeVar("T", bound=Struct)
+
+
+class RunHome:
+    """The directory of one run."""
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        self.run_id = RunId(run_id)
+        self.path = root / run_id
+        self.process = self.path / "process"
+        """The holder's directory: spools, identities, exit."""
+        self.files = self.path / "files"
+        self._order = self.path / "order.json"
+        self._captured = self.path / "captured.json"
+        self._limit = self.path / "limit"
+
+    def store_order(self, order: RunOrder) -> None:
+        """Durable before anything is done: from here on the run survives us."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(self._order, order)
+        reach("worker.order_stored")
+
+    def order(self) -> RunOrder | None:
+        return _read(self._order, RunOrder)
+
+    def store_captured(self, captured: Captured) -> None:
+        """The work is in the mirror and uploaded: a restart must not capture what checks left behind."""
+        _write(self._captured, captured)
+
+    def captured(self) -> Captured | None:
+        return _read(self._captured, Captured)
+
+    def note_limit(self, word: str) -> None:
+        """The agent is about to be stopped for reaching a limit; the first one counts."""
+        if self.limit() is None:
+            self._limit.write_text(word, encoding="ascii")
+
+    def limit(self) -> str | None:
+        try:
+            return self._limit.read_text(encoding="ascii") or None
+        except FileNotFoundError:
+            return None
+
+    def forget(self) -> None:
+        """Remove the directory; the order first, so that half a removal is not a held run."""
+        self._order.unlink(missing_ok=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class WorkerHome:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.runs = path / "runs"
+        self.workspaces = path / "workspaces"
+        self.mirrors = path / "mirrors"
+
+    def open(self) -> None:
+        for folder in (self.runs, self.workspaces, self.mirrors):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def run(self, run_id: str) -> RunHome:
+        return RunHome(self.runs, run_id)
+
+    def workspace(self, workspace_of: str) -> Path:
+        return self.workspaces / workspace_of / "tree"
+
+    def workspace_git(self, workspace_of: str) -> Path:
+        """Our own git directory for a workspace, beside it and out of the agent's way."""
+        return self.workspaces / workspace_of / "git"
+
+    def mirror(self, repository: str) -> Path:
+        return self.mirrors / f"{hashlib.sha256(repository.encode()).hexdigest()[:32]}.git"
+
+    def held(self) -> list[tuple[RunHome, RunOrder]]:
+        """Every run on this disk. A directory without a whole order was never accepted; it is removed."""
+        found = []
+        for folder in sorted(self.runs.iterdir()):
+            home = self.run(folder.name)
+            order = home.order()
+            if order is None:
+                home.forget()
+            else:
+                found.append((home, order))
+        return found
+
+
+def _write(path: Path, value: Struct) -> None:
+    part = path.with_suffix(".part")
+    with part.open("wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(msgspec.json.encode(value))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None

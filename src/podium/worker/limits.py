@@ -1,0 +1,55 @@
+"""An agent's limits: total time, silence, output. Reaching one is remembered on disk before the agent is
+stopped, so that a restart in between does not mistake the killed agent for a lost one."""
+
+from __future__ import annotations
+
+from podium.kernel.clock import Clock
+from podium.kernel.nouns import Limits, Reason
+from podium.worker.home import RunHome
+
+
+class Limiter:
+    def __init__(self, limits: Limits, clock: Clock, home: RunHome) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._home = home
+        self._began = self._heard = clock.monotonic()
+        self._before_s = home.age_s(clock.now())
+
+    def heard(self) -> None:
+        """The agent has written something."""
+        self._heard = self._clock.monotonic()
+
+    def check(self, output_bytes: int) -> bool:
+        """Whether a limit is reached now, noted the first time; True only that time."""
+        if self.reached() is not None:
+            return False
+        now = self._clock.monotonic()
+        if output_bytes > self._limits.output_bytes:
+            reason = Reason.LIMIT_OUTPUT
+        elif self._before_s + now - self._began > self._limits.run_s:
+            reason = Reason.LIMIT_TIME
+        elif now - self._heard > self._limits.idle_s:
+            reason = Reason.LIMIT_IDLE
+        else:
+            return False
+        self._home.note_limit(reason)
+        return True
+
+    def reached(self) -> Reason | None:
+        word = self._home.limit()
+        return None if word is None else Reason(word)
+
+    def detail(self, reason: Reason) -> str:
+        return {
+            Reason.LIMIT_OUTPUT: f"more than {self._limits.output_bytes} bytes of output",
+            Reason.LIMIT_TIME: f"longer than {self._limits.run_s:g} s",
+            Reason.LIMIT_IDLE: f"no output for {self._limits.idle_s:g} s",
+        }[reason]
+
+    def next_check_s(self) -> float:
+        """How long nothing needs to be checked, seen from now."""
+        now = self._clock.monotonic()
+        idle = self._limits.idle_s - (now - self._heard)
+        total = self._limits.run_s - (self._before_s + now - self._began)
+        return max(0.01, min(idle, total))

@@ -1,0 +1,28 @@
+"""What a worker is given from outside: what differs between a daemon, a separate worker and a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from podium.kernel.ids import ArtifactId, TaskId, WorkerId
+
+
+class Upload(Protocol):
+    async def __call__(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+        """Store a file's bytes as an artifact on the server; again with the same bytes is no change.
+        Raises Unavailable while the server is down, StorageFull, TooLarge."""
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True):
+    worker_id: WorkerId
+    node: str
+    capacity: int
+    version: str
+    environ: Mapping[str, str]
+    finish_turn_s: float = 60.0
+    """How long an agent whose holder died may take to end by itself."""
+    keep_workspaces: bool = False

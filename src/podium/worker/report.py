@@ -1,0 +1,61 @@
+"""Sends what runs report. Never waits in order to batch: while one message travels, the next fills."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import anyio
+
+from podium.bus import messages as m
+from podium.bus.base import WorkerBus
+from podium.kernel.errors import PodiumError
+from podium.kernel.ids import WorkerId
+
+log = logging.getLogger("podium.worker")
+MAX_REPORTS = 512
+RETRY_S = 0.2
+
+
+class Reporter:
+    """One per worker. `report` returns once the server has committed (or refused) it."""
+
+    def __init__(self, bus: WorkerBus, worker_id: WorkerId) -> None:
+        self._bus = bus
+        self._worker_id = worker_id
+        self._waiting: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]] = []
+        self._filled = asyncio.Event()
+
+    async def report(self, report: m.RunReport) -> m.Receipt:
+        """Waits through any absence of the server: agents go on, their spools grow, nothing is dropped."""
+        future: asyncio.Future[m.Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append((report, future))
+        self._filled.set()
+        return await future
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._filled.wait()
+            batch = self._waiting[:MAX_REPORTS]
+            del self._waiting[:MAX_REPORTS]
+            if not self._waiting:
+                self._filled.clear()
+            for (_, future), receipt in zip(batch, await self._send(batch), strict=True):
+                if not future.done():
+                    future.set_result(receipt)
+
+    async def _send(
+        self, batch: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]]
+    ) -> tuple[m.Receipt, ...]:
+        message = m.Reports(worker_id=self._worker_id, reports=tuple(report for report, _ in batch))
+        while True:
+            try:
+                answer = await self._bus.ask(message)
+            except PodiumError as error:
+                log.debug("the server cannot take reports now: %s", error.message)
+            else:
+                if isinstance(answer, m.Reported):
+                    return answer.receipts
+                log.warning("reports not taken: %s", answer)
+            await anyio.sleep(RETRY_S)

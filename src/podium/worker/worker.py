@@ -1,0 +1,218 @@
+"""A worker: takes orders, adopts what it finds on its disk, keeps its leases. `run()` until cancelled.
+
+Being cancelled (or killed) ends nothing but this program: the agents go on under their holders and are
+adopted by the next worker on the same home.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+import anyio.abc
+
+from podium.bus import messages as m
+from podium.kernel.errors import NotFound, PodiumError
+from podium.kernel.faultpoint import reach
+from podium.kernel.ids import RunId
+from podium.process.base import NotStarted
+from podium.process.launcher import probe
+from podium.worker.answers import answer_output, answer_process
+from podium.worker.attempt import Attempt, Position, kill_everything
+from podium.worker.context import WorkerContext
+from podium.worker.follow import Dropped
+from podium.worker.home import RunHome
+from podium.worker.place import RunPlace
+
+log = logging.getLogger("podium.worker")
+
+
+class Worker:
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._home = context.home
+        self._attempts: dict[RunId, Attempt] = {}
+        self._dropping: set[RunId] = set()
+        self._renew_every_s = 5.0
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Connect, adopt, work. Raises only what is a bug or a broken machine."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._context.watch.run)
+            tasks.start_soon(self._context.reporter.run)
+            tasks.start_soon(self._renew_forever)
+            await self._context.bus.run(self._handle, self._introduce)
+
+    async def stop_agents(self) -> None:
+        """Stop every agent of this worker; their runs are resumed by the next start."""
+        async with anyio.create_task_group() as tasks:
+            for home, _order in self._home.held():
+                if not isinstance(probe(home.process), NotStarted):
+                    tasks.start_soon(kill_everything, home)
+
+    # ---- connection ----------------------------------------------------------------------------------
+
+    async def _introduce(self) -> None:
+        held = self._home.held()
+        settings = self._context.settings
+        answer = await self._context.bus.ask(
+            m.Hello(
+                worker_id=settings.worker_id,
+                node=settings.node,
+                capacity=settings.capacity,
+                version=settings.version,
+                isolation="bare",
+                free_memory_bytes=free_memory_bytes(),
+                holding=tuple(m.Held(run_id=home.run_id, fence=order.fence) for home, order in held),
+            )
+        )
+        if not isinstance(answer, m.Welcome):
+            log.warning("the server did not welcome us: %s", answer)
+            return
+        self._renew_every_s = answer.renew_every_s
+        orders = {home.run_id: order for home, order in held}
+        for resume in answer.resume:
+            self._resume(orders[resume.run_id], resume)
+        for run_id in answer.drop:
+            self._drop(run_id)
+        for order in answer.orders:
+            self._accept(order)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await anyio.sleep(self._renew_every_s)
+            holding = tuple(
+                m.Held(run_id=home.run_id, fence=order.fence) for home, order in self._home.held()
+            )
+            message = m.Renew(
+                worker_id=self._context.settings.worker_id,
+                holding=holding,
+                free_memory_bytes=free_memory_bytes(),
+            )
+            try:
+                answer = await self._context.bus.ask(message, timeout_s=self._renew_every_s)
+                if isinstance(answer, m.Failure):
+                    await self._introduce()
+            except PodiumError as error:
+                log.debug("leases not renewed: %s", error.message)
+                continue
+            if isinstance(answer, m.Renewed):
+                for run_id in answer.refused:
+                    self._drop(run_id)
+                for run_id in answer.cancelled:
+                    self._cancel(run_id)
+
+    async def _handle(self, message: m.ToWorker) -> m.Answer:
+        match message:
+            case m.RunOrder():
+                reach("worker.order_received")
+                self._accept(message)
+            case m.CancelRun():
+                self._cancel(message.run_id)
+            case m.DropRun():
+                self._drop(message.run_id)
+            case m.AskProcess():
+                return answer_process(self._home.run(message.run_id), self._phase(message.run_id))
+            case m.AskOutput():
+                return answer_output(self._home.run(message.run_id), message)
+            case m.AskDiff():
+                return await self._answer_diff(message)
+        return m.Accepted()
+
+    async def _answer_diff(self, ask: m.AskDiff) -> m.Answer:
+        order = self._home.run(ask.run_id).order()
+        if order is None:
+            raise NotFound("this run is not on this node (any more)")
+        diff = await RunPlace(self._context, order).live_diff(ask.limit_bytes)
+        return m.DiffIs(patch=diff.patch, truncated=diff.truncated)
+
+    # ---- runs ----------------------------------------------------------------------------------------
+
+    def _accept(self, order: m.RunOrder) -> None:
+        """Store the order, then begin. Again with the same fence is no change."""
+        present = self._attempts.get(order.run_id)
+        if order.run_id in self._dropping or (present is not None and present.order.fence >= order.fence):
+            return
+        self._home.run(order.run_id).store_order(order)
+        self._begin(order, Position())
+
+    def _resume(self, order: m.RunOrder, resume: m.Resume) -> None:
+        if order.run_id not in self._attempts:
+            self._begin(order, Position(offset=resume.offset, state=resume.state, phase=resume.phase))
+        if resume.cancelled:
+            self._cancel(order.run_id)
+
+    def _begin(self, order: m.RunOrder, position: Position) -> None:
+        home = self._home.run(order.run_id)
+        attempt = Attempt(self._context, home, order, position, settle_older=self._settle_older)
+        self._attempts[order.run_id] = attempt
+        self._start(self._carry, attempt)
+
+    async def _carry(self, attempt: Attempt) -> None:
+        run_id = attempt.order.run_id
+        try:
+            await attempt.run()
+        except Dropped:
+            self._attempts.pop(run_id, None)
+            self._drop(run_id)
+        except PodiumError:
+            log.exception("%s stands still until the worker starts again", run_id)
+        finally:
+            self._attempts.pop(run_id, None)
+
+    def _cancel(self, run_id: RunId) -> None:
+        attempt = self._attempts.get(run_id)
+        if attempt is not None and not attempt.cancelled:
+            self._start(attempt.cancel)
+
+    def _drop(self, run_id: RunId) -> None:
+        if run_id not in self._dropping:
+            self._dropping.add(run_id)
+            self._start(self._drop_now, run_id)
+
+    async def _drop_now(self, run_id: RunId) -> None:
+        """Not ours any more: stop the agent, keep its work under refs/podium/lost, forget the run."""
+        try:
+            home = self._home.run(run_id)
+            order = home.order()
+            if order is None:
+                return
+            await self._put_away(home, order)
+        except PodiumError as error:
+            log.warning("%s could not be put away: %s", run_id, error.message)
+        finally:
+            self._dropping.discard(run_id)
+
+    async def _put_away(self, home: RunHome, order: m.RunOrder) -> None:
+        log.warning("%s is not ours any more; its agent is stopped, its work kept", order.run_id)
+        await kill_everything(home)
+        await RunPlace(self._context, order).capture_as_lost()
+        home.forget()
+
+    async def _settle_older(self, order: m.RunOrder) -> None:
+        """Before a workspace is used again: every earlier run in it is proved dead and put away."""
+        for home, older in self._home.held():
+            if older.workspace_of == order.workspace_of and older.run_id != order.run_id:
+                await self._put_away(home, older)
+
+    def _phase(self, run_id: RunId) -> str:
+        attempt = self._attempts.get(run_id)
+        return attempt.phase if attempt is not None else ""
+
+    def _start(self, function: object, *arguments: object) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(function, *arguments)  # type: ignore[arg-type]
+
+
+def free_memory_bytes() -> int:
+    """Memory that new programs can have, by the kernel's own estimate; 0 where it does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0

@@ -1,0 +1,68 @@
+"""What every test can rely on: a clean environment, and an error when processes are left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+MARKER = "PODIUM_TEST_SESSION"
+LEFT_BEHIND_GRACE_S = 5.0
+
+# Examples on two busy cores may be slow without being wrong; the per-test timeout is the limit.
+settings.register_profile("podium", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("podium")
+
+
+def pytest_configure() -> None:
+    """Nothing that the developer has set for their own Podium or git may reach a test."""
+    for name in list(os.environ):
+        if name.startswith(("PODIUM_", "GIT_")):
+            del os.environ[name]
+    os.environ[MARKER] = uuid.uuid4().hex
+
+
+def carriers(marker: bytes) -> Iterator[int]:
+    """Processes started with this marker in their environment (Linux; nothing elsewhere)."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if marker in (entry / "environ").read_bytes().split(b"\0"):
+                yield int(entry.name)
+        except OSError:
+            continue  # ended meanwhile, or another user's
+
+
+def ends_within(pid: int, grace_s: float) -> bool:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], grace_s)[0])
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Kills and reports what tests started and did not end. Sees what inherited our environment."""
+    yield
+    if not sys.platform.startswith("linux"):
+        return
+    left = []
+    for pid in carriers(f"{MARKER}={os.environ[MARKER]}".encode()):
+        try:
+            argv = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if not ends_within(pid, LEFT_BEHIND_GRACE_S):
+            left.append(f"{pid}: {argv[:200]}")
+            os.kill(pid, signal.SIGKILL)
+    assert not left, "tests left processes behind:\n" + "\n".join(left)

@@ -1,0 +1,85 @@
+"""`./podium test [LANE …] [--all] [-- PYTEST ARGUMENTS]`: run the tests, a lane per directory of tests/.
+
+Without a lane: every default lane that exists. `--all` adds the lanes that need more of the machine. A lane
+named on the command line runs or fails with the line that mends it; it is never skipped in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.bootstrap import Failed, become
+
+DEFAULT_LANES = ("unit", "contract", "integration", "acceptance", "security", "histories")
+EXTRA_LANES = ("agents", "faults")
+LANES = DEFAULT_LANES + EXTRA_LANES
+NODE_FLOOR = 20
+USAGE = f"usage: ./podium test [LANE …] [--all] [-- PYTEST ARGUMENTS]; lanes: {', '.join(LANES)}"
+
+
+def lack_of_git() -> str:
+    return "" if shutil.which("git") else "git is missing: apt install git"
+
+
+def lack_of_node() -> str:
+    """The real agent CLIs are node programs."""
+    mend = f"install Node {NODE_FLOOR} or newer (node and npm on PATH)"
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        return f"node is missing: {mend}"
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30).stdout
+    found = re.match(r"v(\d+)\.", said)
+    if found is None or int(found[1]) < NODE_FLOOR:
+        return f"node {said.strip() or 'does not run'} is too old: {mend}"
+    return ""
+
+
+LACKS: dict[str, tuple[Callable[[], str], ...]] = {
+    "integration": (lack_of_git,),
+    "acceptance": (lack_of_git,),
+    "security": (lack_of_git,),
+    "faults": (lack_of_git,),
+    "agents": (lack_of_git, lack_of_node),
+}
+"""What a lane needs beyond the locked packages: each function says what is missing, or nothing."""
+
+
+def tests_in(root: Path, lane: str) -> bool:
+    return any((root / "tests" / lane).rglob("test_*.py"))
+
+
+def chosen(root: Path, words: list[str]) -> list[str]:
+    """The lanes to run, in the fixed order. Raises Failed for an unknown, empty or impossible one."""
+    named = [word for word in words if word != "--all"]
+    unknown = [word for word in named if word not in LANES]
+    if unknown:
+        raise Failed(f"there is no lane {unknown[0]!r}; {USAGE}")
+    wanted = set(named) or {lane for lane in DEFAULT_LANES if tests_in(root, lane)}
+    if "--all" in words:
+        wanted |= {lane for lane in LANES if tests_in(root, lane)}
+    for lane in sorted(wanted, key=LANES.index):
+        if not tests_in(root, lane):
+            raise Failed(f"lane {lane} has no tests in this version; leave it out")
+        for lack in LACKS.get(lane, ()):
+            if reason := lack():
+                raise Failed(f"lane {lane} cannot run: {reason}")
+    if not wanted:
+        raise Failed("there are no tests in tests/; is this a whole clone?")
+    return sorted(wanted, key=LANES.index)
+
+
+def main(arguments: list[str], root: Path) -> int:
+    """Becomes pytest, so that its exit code and closing line are the ones seen. Raises Failed before that."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    words, extra = arguments[:split], arguments[split + 1 :]
+    if "--help" in words or "-h" in words:
+        print(USAGE)
+        return 0
+    folders = [f"tests/{lane}" for lane in chosen(root, words)]
+    os.chdir(root)
+    return become(root, "-m", "pytest", "-n", "2", *folders, *extra)
