@@ -6,7 +6,6 @@ directory (`layout`) and in /proc; so a worker that was killed and started again
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -117,18 +116,9 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Clock(Protocol):
-    """Time as an argument."""
-
-    def now(self) -> datetime: ...
-
-    def monotonic(self) -> float: ...
-
-
 __all__ = [
     "Alive",
     "Batch",
-    "Clock",
     "Exited",
     "Frame",
     "HolderGone",

@@ -286,7 +286,7 @@ def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(mask)
         os.chdir(launch.cwd)
-        os.execvpe(launch.argv[0], launch.argv, launch.env)  # noqa: S606 - argv list, chosen by the worker
+        os.execvpe(launch.argv[0], launch.argv, launch.env)
     except BaseException as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
         where = f" in {launch.cwd}" if not os.path.isdir(launch.cwd) else ""

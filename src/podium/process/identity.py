@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import anyio
@@ -78,3 +79,9 @@ async def wait_gone(identity: ProcessIdentity, timeout_s: float) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def age_s(identity: ProcessIdentity) -> float:
+    """Seconds since the process started, on the clock that its start was taken from: no wall clock."""
+    started_s = identity.started / os.sysconf("SC_CLK_TCK")
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)
