@@ -125,11 +125,11 @@ async def _read_history(git: Git, workspace: Workspace) -> _History:
     except GitFailed:
         return await _read_what_is_left(git, workspace, drift)
     branches = await _fetched(git, workspace)
+    if _HEAD not in branches:
+        # A repository made shallow by the agent: git fetches with success and leaves its refs out.
+        return _History(head=None, branches=branches, drift=(*drift, "history_refused"))
     if f"{_HEADS}{workspace.branch}" not in branches:
         drift = (*drift, "branch_deleted")
-    if _HEAD not in branches:
-        # A repository made shallow by the agent: git fetches its refs' objects and then drops the refs.
-        return _History(head=None, branches=branches, drift=(*drift, "history_refused"))
     return _History(head=branches[_HEAD], branches=branches, drift=drift)
 
 
@@ -142,7 +142,10 @@ async def _read_what_is_left(git: Git, workspace: Workspace, drift: tuple[Drift,
         seen = await git.run(None, "ls-remote", "--quiet", side, "--", workspace.path, ok=(0, 128))
         word: Drift = "history_refused" if seen.code == 0 else "git_unreadable"
         return _History(head=None, branches={}, drift=(*drift, word))
-    return _History(head=None, branches=await _fetched(git, workspace), drift=(*drift, "branch_deleted"))
+    branches = await _fetched(git, workspace)
+    if f"{_HEADS}{workspace.branch}" not in branches:
+        drift = (*drift, "branch_deleted")
+    return _History(head=None, branches=branches, drift=drift)
 
 
 async def _fetch(git: Git, workspace: Workspace, *specs: str) -> None:
@@ -190,7 +193,7 @@ def _head_drift(theirs: Path, workspace: Workspace) -> tuple[Drift, ...]:
 def _forgotten_branch(workspace: Workspace, history: _History, staged: Staged) -> Commit | None:
     """The Run's own branch, when it has work and the agent ended on the untouched start instead."""
     own = history.branches.get(f"{_HEADS}{workspace.branch}")
-    ended_at_start = history.head == workspace.start and not staged.changed
+    ended_at_start = history.head in {None, workspace.start} and not staged.changed
     return own if ended_at_start else None
 
 
