@@ -126,7 +126,11 @@ async def _read_history(git: Git, workspace: Workspace) -> _History:
         return await _read_what_is_left(git, workspace, drift)
     branches = await _fetched(git, workspace)
     if _HEAD not in branches:
-        # A repository made shallow by the agent: git fetches with success and leaves its refs out.
+        # A repository made shallow by the agent: git fetches its objects with success and leaves the refs
+        # out. With the objects here, and their parents in the mirror, a second fetch takes the refs too.
+        await _fetch(git, workspace, f"+HEAD:{_HEAD}", *_REFSPECS)
+        branches = await _fetched(git, workspace)
+    if _HEAD not in branches:
         return _History(head=None, branches=branches, drift=(*drift, "history_refused"))
     if f"{_HEADS}{workspace.branch}" not in branches:
         drift = (*drift, "branch_deleted")

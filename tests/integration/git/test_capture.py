@@ -184,7 +184,7 @@ def _half_a_merge(house: House, path: Path) -> None:
         (_config_as_fifo, {"git_unreadable"}),
         (_cut_from_the_mirror, {"history_refused"}),
         (_unknown_extension, {"git_unreadable"}),
-        (_shallow, {"history_refused"}),
+        (_shallow, set()),
         (_half_a_merge, {"operation_in_progress"}),
     ],
 )
