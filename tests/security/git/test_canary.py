@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +10,14 @@ import pytest
 from tests.integration.git.conftest import LEFTOVERS, House
 
 from podium.git import bundle, capture, changes, mirror, workspace
-from podium.git.base import BundleRefused, NothingToBundle, Workspace
+from podium.git.base import BundleRefused, WorkAtRisk, Workspace
 from podium.git.command import Place
 from podium.git.names import parse_ref
-from podium.kernel.errors import PodiumError
 
 pytestmark = pytest.mark.anyio
 
 ATTRIBUTES = "* filter=trap diff=trap merge=trap\n"
-HOOKS = [
+HOOKS = (
     "applypatch-msg",
     "commit-msg",
     "fsmonitor-watchman",
@@ -44,7 +42,7 @@ HOOKS = [
     "reference-transaction",
     "sendemail-validate",
     "update",
-]
+)
 CONFIGURED = {
     "fsmonitor": [("core.fsmonitor", "{trap}")],
     "hooksPath": [("core.hooksPath", "{hooks}")],
@@ -93,7 +91,7 @@ FILES = {
     ),
     "lfs": (
         ".lfsconfig",
-        '[lfs]\n\turl = ssh://-oProxyCommand={trap}/x\n[lfs "extension.x"]\n\tclean = {trap}\n',
+        "[lfs]\n\turl = ssh://-oProxyCommand={trap}/x\n\tclean = {trap}\n",
     ),
     "attributes below .git": (".git/info/attributes", ATTRIBUTES),
     "mailmap": (".mailmap", "`{trap}` <x@podium.invalid>\n"),
@@ -178,7 +176,12 @@ async def everything_we_do(house: House, made: Workspace) -> None:
     await workspace.live_diff(git, second, limit_bytes=100_000)
     await capture.capture(git, second, LEFTOVERS)
     await workspace.remove(git, second, house.work)
-    await workspace.remove(git, made, house.work)
+    if captured.unsaved:
+        with pytest.raises(WorkAtRisk):
+            await workspace.remove(git, made, house.work)
+        await workspace.destroy(made, house.work)
+    else:
+        await workspace.remove(git, made, house.work)
     assert not made.path.exists()
 
 
@@ -225,8 +228,7 @@ async def test_traps_in_a_nested_repository_do_not_run(house: House) -> None:
 async def test_traps_in_the_environment_and_the_home_of_the_user_do_not_run(house: House) -> None:
     made = await agents_work(house)
     trap = Trap(house, made.path)
-    config = f"[core]\n\tfsmonitor = {trap.script}\n\thooksPath = {trap.hooks}\n[init]\n\ttemplateDir = {trap.hooks}\n"
-    (house.podium._home).mkdir(exist_ok=True)
+    config = f"[core]\n\tfsmonitor = {trap.script}\n\thooksPath = {trap.hooks}\n"
     (house.user_home / ".gitconfig").write_text(config)
     for name in ("GIT_SSH", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR", "GIT_PROXY_COMMAND"):
         house.podium._environ[name] = str(trap.script)
@@ -301,15 +303,20 @@ async def test_a_branch_made_of_a_hostile_bundle_changes_nothing(house: House) -
     made = await agents_work(house)
     trap = Trap(house, made.path)
     path = house.root / "hostile.bundle"
-    path.write_bytes(
-        b"# v2 git bundle\n" + b"1" * 40 + b" --upload-pack=" + str(trap.script).encode() + b"\n\nPACK"
-    )
+    head = f"# v2 git bundle\n{'1' * 40} --upload-pack={trap.script}\n\n"
+    path.write_bytes(head.encode() + b"PACK")
     ref = parse_ref("refs/podium/change")
     with pytest.raises(BundleRefused):
         await bundle.import_into(house.podium, house.mirror_path, path, expect_ref=ref, to_ref=ref)
     assert trap.tripped() == ""
 
 
-def test_the_kinds_of_refusal_are_ours() -> None:
-    assert issubclass(NothingToBundle, PodiumError)
-    assert subprocess.run(["git", "--version"], capture_output=True, check=True).stdout
+async def test_a_poisoned_gitmodules_that_was_not_committed_costs_itself_and_nothing_else(
+    house: House,
+) -> None:
+    made = await agents_work(house)
+    Trap(house, made.path).write("submodules")
+    captured = await capture.capture(house.podium, made, LEFTOVERS)
+    assert captured.drift == ("nested_repository", "files_unsaved")
+    assert captured.unsaved == (".gitmodules",)
+    assert house.files_at(house.mirror_path, captured.tip)["src/a.py"] == "a = 3"
