@@ -56,6 +56,7 @@ class Engine:
         self.settings = settings
         self.roster = Roster(store.clock, lease_ttl_s=settings.lease_ttl_s)
         self._wake = anyio.Event()
+        self._paused = False
         self._tasks: anyio.abc.TaskGroup | None = None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -72,6 +73,10 @@ class Engine:
     def wake(self) -> None:
         """Something may be ready for dispatch."""
         self._wake.set()
+
+    async def pause(self) -> None:
+        """Give out nothing more: the server is about to stop."""
+        self._paused = True
 
     # ---- what people ask for (the rest is in commands.py) --------------------------------------------
 
@@ -172,7 +177,7 @@ class Engine:
         while True:
             self._wake = anyio.Event()
             capacities = self.roster.capacities()
-            if capacities:
+            if capacities and not self._paused:
                 await self._dispatch_once(capacities)
             # The wait is a net only (a re-run whose node stays away, a lost wake-up): everything wakes us.
             with anyio.move_on_after(self.settings.renew_every_s):

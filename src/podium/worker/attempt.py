@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+import anyio
 import anyio.to_thread
 from msgspec import Struct
 
@@ -21,7 +22,7 @@ from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
 from podium.process import layout
-from podium.process.base import LaunchSpec, NotStarted
+from podium.process.base import Alive, LaunchSpec, NotStarted, ProcessIdentity
 from podium.process.feed import append_input
 from podium.process.identity import read_identity
 from podium.process.probe import probe
@@ -160,7 +161,7 @@ class Attempt:
         await self._tell_started(plan)
 
     async def _tell_started(self, plan: LaunchPlan) -> None:
-        agent = read_identity(self.home.process / layout.AGENT)
+        agent = await self._agent_identity()
         base, branch = self.place.base(), self.order.branch if self.order.repository else None
         await self.report_fact(
             e.RunStarted(
@@ -174,6 +175,15 @@ class Attempt:
             )
         )
         self.phase = RunState.RUNNING
+
+    async def _agent_identity(self) -> ProcessIdentity | None:
+        """The agent writes it as its first act, a moment after the holder has reported it forked."""
+        for _ in range(100):
+            identity = read_identity(self.home.process / layout.AGENT)
+            if identity is not None or not isinstance(probe(self.home.process), Alive):
+                return identity
+            await anyio.sleep(0.001)
+        return None
 
     def environment(self, plan: LaunchPlan | None = None) -> dict[str, str]:
         """Of the agent, and of its checks: the same one."""

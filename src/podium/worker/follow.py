@@ -159,6 +159,9 @@ class Follower:
             return Outcome(succeeded=False, reason=limit, exit_code=code, detail=self._limiter.detail(limit))
         stderr = read_tail(self._process / "err", STDERR_TAIL_BYTES)
         outcome: Outcome = self._harness.outcome(self._state, Exit(code=code, stderr=stderr))
+        if self._attempt.home.halted() and not outcome.succeeded:
+            detail = "stopped together with its worker"
+            return Outcome(succeeded=False, reason=Reason.KILLED, exit_code=code, detail=detail, lost=True)
         return outcome
 
     async def _mind_limits(self) -> None:

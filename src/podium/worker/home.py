@@ -34,6 +34,7 @@ class RunHome:
         self._order = self.path / "order.json"
         self._captured = self.path / "captured.json"
         self._limit = self.path / "limit"
+        self._halted = self.path / "halted"
         self._argv = self.path / "argv.json"
 
     def store_order(self, order: RunOrder) -> None:
@@ -66,6 +67,13 @@ class RunHome:
         """The agent is about to be stopped for reaching a limit; the first one counts."""
         if self.limit() is None:
             self._limit.write_text(word, encoding="ascii")
+
+    def note_halted(self) -> None:
+        """The agent is stopped only because its worker stops: the run shall be resumed."""
+        self._halted.touch()
+
+    def halted(self) -> bool:
+        return self._halted.exists()
 
     def limit(self) -> str | None:
         try:
