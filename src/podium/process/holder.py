@@ -68,8 +68,9 @@ def _install_signals() -> int:
 def hold(run_dir: str, wake: int, report: int = -1) -> None:
     """Hold one run from start to end, in a process made ready; returns when `exit` stands.
 
-    `report` is a descriptor on which one line says what became of the start: `held PID`, `taken` (another
-    holder has or had this run) or `error TEXT`. It is closed then.
+    `report` is a descriptor on which one line says what became of the start: `held` (said by the agent's
+    process itself, once it has left its identity), `taken` (another holder has or had this run) or
+    `error TEXT`. It is closed then.
     """
     mask = os.umask(0o077)
     try:
@@ -79,11 +80,12 @@ def hold(run_dir: str, wake: int, report: int = -1) -> None:
             _answer(report, "taken")
             return
         holder = _Holder(wake)
-        holder.start(mask)
+        holder.start(mask, report)
     except (OSError, ValueError) as error:
         _answer(report, f"error {error}")
         raise
-    _answer(report, f"held {os.getpid()}")
+    if report >= 0:
+        os.close(report)
     try:
         holder.run()
     except BaseException:
@@ -143,7 +145,7 @@ class _Holder:
         self._killed = False
         self._childless = False
 
-    def start(self, mask: int) -> None:
+    def start(self, mask: int, report: int) -> None:
         """Start the agent. When that fails nothing has happened and the run may be launched again."""
         # The environment may hold secrets: they leave the disk before the agent exists.
         os.unlink(layout.LAUNCH)
@@ -151,7 +153,7 @@ class _Holder:
         try:
             stdin, feed = os.pipe()
             os.set_blocking(feed, False)
-            self._agent = _start_agent(self._launch, stdin, mask)
+            self._agent = _start_agent(self._launch, stdin, mask, report)
         except OSError:
             os.unlink(layout.HOLDER)
             raise
@@ -259,28 +261,29 @@ def _send(pid: int, number: int) -> None:
         return
 
 
-def _start_agent(launch: layout.Launch, stdin: int, mask: int) -> int:
+def _start_agent(launch: layout.Launch, stdin: int, mask: int, report: int) -> int:
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     out = os.open(layout.OUTPUT, append, 0o600)
     err = os.open(layout.ERRORS, append, 0o600)
     pid = os.fork()
     if not pid:
-        _become_agent(launch, (stdin, out, err), mask)
+        _become_agent(launch, (stdin, out, err), mask, report)
     os.close(out)
     os.close(err)
     return pid
 
 
-def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask: int) -> None:
+def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask: int, report: int) -> None:
     """The forked child turns into the agent, or leaves a line in `err` and ends with 127. Never returns."""
     try:
         for number, source in enumerate(descriptors):
             os.dup2(source, number)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         # A session of its own: `kill 0` in an agent must not reach its holder.
         os.setsid()
         # Written before exec, not by the parent after fork: no moment at which an agent runs unnamed.
         _write_whole(layout.AGENT, procfs.identity_line(os.getpid()))
+        _answer(report, "held")
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
