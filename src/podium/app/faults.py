@@ -11,7 +11,7 @@ from podium.kernel.errors import InvalidRequest
 
 
 def arm_from_environment(environ: Mapping[str, str]) -> None:
-    """Raises InvalidRequest for a point that does not exist: a test that kills nowhere would prove nothing."""
+    """Raises InvalidRequest for a point that does not exist: killing nowhere would prove nothing."""
     asked = environ.get("PODIUM_FAULT")
     if not asked:
         return
