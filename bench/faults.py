@@ -200,7 +200,9 @@ class Campaign:
         lost = {task for task, _ in seen.lost} - self.open
         for task_id in self.tasks:
             task = self.fleet_call_guarded("GET", f"/tasks/{task_id}")
-            if (task["state"]["word"] not in {"done"} and task_id not in self.open) or (task_id not in self.open and not self._change_is_whole(task)):
+            if (task["state"]["word"] not in {"done"} and task_id not in self.open) or (
+                task_id not in self.open and not self._change_is_whole(task)
+            ):
                 lost.add(task_id)
         return {
             "kills": self.kills,

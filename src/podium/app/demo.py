@@ -80,7 +80,7 @@ class Demo:
                 if change
                 else "no change"
             )
-            size = f"+{change.additions} −{change.deletions}" if change else ""
+            size = f"+{change.additions} -{change.deletions}" if change else ""
             self.say(f"  {task.title:<40} {task.status.word:<8} {checks:<18} {size}")
 
     def changes_of(self, tasks: list[Task]) -> list[Change]:

@@ -248,8 +248,12 @@ class OutputIs(_Message, frozen=True, kw_only=True, tag="output_is"):
     size: int
 
 
+class StopAgents(_Message, frozen=True, kw_only=True, tag="stop_agents"):
+    """Stop every agent; their runs are resumed at the next start. Accepted once none is left."""
+
+
 ToServer = Hello | Renew | Reports | RunFinished
-ToWorker = RunOrder | CancelRun | DropRun | AskDiff | AskProcess | AskOutput
+ToWorker = RunOrder | CancelRun | DropRun | StopAgents | AskDiff | AskProcess | AskOutput
 Answer = Welcome | Renewed | Reported | Finished | Failure | Accepted | DiffIs | ProcessIs | OutputIs
 Message = ToServer | ToWorker | Answer
 

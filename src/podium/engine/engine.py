@@ -33,6 +33,7 @@ from podium.store.store import Store
 from podium.store.unit import Unit
 
 log = logging.getLogger("podium.engine")
+STOP_AGENTS_S = 60.0
 
 
 class EngineSettings(Struct, frozen=True, kw_only=True):
@@ -74,9 +75,22 @@ class Engine:
         """Something may be ready for dispatch."""
         self._wake.set()
 
-    async def pause(self) -> None:
+    def pause(self) -> None:
         """Give out nothing more: the server is about to stop."""
         self._paused = True
+
+    async def stop_agents(self) -> None:
+        """Stop every agent of every connected worker; their tasks go on after the next start.
+
+        Raises WorkerUnreachable when one of them does not answer in time; the others are stopped.
+        """
+        self.pause()
+        async with anyio.create_task_group() as tasks:
+            for worker in self.bus.connected():
+                tasks.start_soon(self._ask_to_stop, worker)
+
+    async def _ask_to_stop(self, worker: WorkerId) -> None:
+        await self.bus.ask(worker, m.StopAgents(), timeout_s=STOP_AGENTS_S)
 
     # ---- what people ask for (the rest is in commands.py) --------------------------------------------
 

@@ -115,6 +115,8 @@ class Worker:
                 self._cancel(message.run_id)
             case m.DropRun():
                 self._drop(message.run_id)
+            case m.StopAgents():
+                await self.stop_agents()
             case m.AskProcess():
                 return answer_process(self._home.run(message.run_id), self._phase(message.run_id))
             case m.AskOutput():

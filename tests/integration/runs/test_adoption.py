@@ -178,8 +178,7 @@ async def test_stopping_agents_leaves_no_process_and_the_next_start_resumes_them
             OpenTask(prompt=script({"do": "fork"}, {"do": "wait", "file": str(gate)}), agent="scripted")
         )
         await started(rig, task.id)
-        await rig.engine.pause()
-        await rig.worker.stop_agents()
+        await rig.engine.stop_agents()
         process = rig.worker_home.run((await rig.run_of(task.id)).id).process
         assert not isinstance(probe(process), Alive)
     gate.touch()
