@@ -197,13 +197,8 @@ class Campaign:
 
     def _judge(self, seconds: float) -> dict[str, Any]:
         seen = observe(self._journals, self.tasks)
-        lost = {task for task, _ in seen.lost} - self.open
-        for task_id in self.tasks:
-            task = self.fleet_call_guarded("GET", f"/tasks/{task_id}")
-            if (task["state"]["word"] not in {"done"} and task_id not in self.open) or (
-                task_id not in self.open and not self._change_is_whole(task)
-            ):
-                lost.add(task_id)
+        lost = {task for task, _ in seen.lost} | {task for task in self.tasks if not self._is_whole(task)}
+        lost -= self.open
         return {
             "kills": self.kills,
             "tasks": len(self.tasks),
@@ -218,8 +213,10 @@ class Campaign:
             "bad": {"lost": sorted(lost)[:20], "doubled": seen.doubled[:20], "stuck": sorted(self.open)[:20]},
         }
 
-    def _change_is_whole(self, task: dict[str, Any]) -> bool:
-        if task["change_id"] is None:
+    def _is_whole(self, task_id: str) -> bool:
+        """Done, and its change holds both files, by the check that looked for the second."""
+        task = self.fleet_call_guarded("GET", f"/tasks/{task_id}")
+        if task["state"]["word"] != "done" or task["change_id"] is None:
             return False
         change = self.fleet_call_guarded("GET", f"/changes/{task['change_id']}")
         return change["files"] == 2 and [check["verdict"] for check in change["checks"]] == ["pass"]

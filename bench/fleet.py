@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -64,10 +65,8 @@ class Fleet:
 
     def stop(self) -> None:
         """End everything, agents too."""
-        try:
+        with contextlib.suppress(httpx.HTTPError, FileNotFoundError, RuntimeError):
             self.call("POST", "/shutdown", {"stop_agents": True}, tries=1)
-        except (httpx.HTTPError, FileNotFoundError, RuntimeError):
-            pass
         for name in ("server", "worker"):
             process = self._processes.get(name)
             if process is not None and process.poll() is None:
