@@ -17,7 +17,7 @@ from podium.process.base import Alive, Exited, LaunchSpec
 from podium.process.identity import identify, signal_process, wait_gone
 from podium.process.launcher import Launcher
 from podium.process.probe import probe
-from tests.integration.process.runs import LIMIT_S, Runs, python, until
+from tests.integration.process.runs import LIMIT_S, Runs, until
 
 pytestmark = pytest.mark.anyio
 
@@ -112,9 +112,9 @@ def waiting_holder(launcher: Launcher) -> int:
     for _ in range(10_000):
         sockets = {name for name in descriptors(template).values() if name.startswith("socket:")}
         for pid in procfs.all_pids():
-            if pid != template and is_python_of(template, pid) and procfs.session_of(pid) == pid:
-                if sockets & set(descriptors(pid).values()):
-                    return pid
+            alone = pid != template and procfs.session_of(pid) == pid
+            if alone and is_python_of(template, pid) and sockets & set(descriptors(pid).values()):
+                return pid
     raise AssertionError("no holder is waiting")
 
 
@@ -263,4 +263,3 @@ async def test_lines_appended_from_many_processes_never_mix(runs: Runs) -> None:
     await runs.ended(run)
     lines = runs.output(run).splitlines()
     assert sorted(lines) == sorted([letter * 5000 for letter in (b"a", b"b", b"c", b"d")] * 50)
-
