@@ -90,6 +90,8 @@ def _spawn(
     argv: tuple[str, ...], cwd: Path, env: dict[str, str], feed: bool, stdout_path: Path | None
 ) -> subprocess.Popen[bytes]:
     """Blocking: about a millisecond, most of it with the interpreter held until the program is loaded."""
+    if not argv:
+        raise SpawnFailed("cannot start a program without a name")
     target: int = subprocess.PIPE
     try:
         if stdout_path is not None:
@@ -105,7 +107,7 @@ def _spawn(
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        raise SpawnFailed(f"cannot start {argv[0] if argv else 'nothing'}: {error}") from error
+        raise SpawnFailed(f"cannot start {argv[0]}: {error}") from error
     finally:
         if target >= 0:
             os.close(target)
