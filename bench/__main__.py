@@ -42,8 +42,9 @@ def _figures(arguments: list[str]) -> int:
         for figure in figures:
             met = "met" if figure["met"] else "MISSED"
             print(
-                f"{figure['name']:<44} {figure['value']:>10,.2f} {figure['unit']:<9} floor {figure['floor']:>9,.2f}"
-                f"  ratio {figure['ratio']:>6.2f}  budget {figure['budget']:>9,.2f}  {met}"
+                f"{figure['name']:<44} {figure['value']:>10,.2f} {figure['unit']:<9}"
+                f" floor {figure['floor']:>9,.2f}  ratio {figure['ratio']:>6.2f}"
+                f"  budget {figure['budget']:>9,.2f}  {met}"
             )
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Seen(NamedTuple):
     doubled: list[tuple[str, str]]
 
 
-def observe(journals: Path, tasks: dict[str, Iterable[str]]) -> Seen:
+def observe(journals: Path, tasks: Mapping[str, Iterable[str]]) -> Seen:
     """`tasks`: id → the steps its script has, of every task that was acknowledged."""
     ended: Counter[tuple[str, str]] = Counter()
     for path in journals.glob("*.jsonl"):

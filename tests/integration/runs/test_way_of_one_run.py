@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 
@@ -101,7 +102,7 @@ async def test_a_check_that_never_ends_is_killed_and_cannot_tell(tmp_path, repos
 
 
 async def test_any_command_is_an_agent_and_an_empty_directory_a_workspace(tmp_path):
-    argv = f'["{sys.executable}", "-c", "import sys; print(sys.argv[1]); print(open(\\"/dev/null\\").read())", "{{prompt}}"]'
+    argv = json.dumps([sys.executable, "-c", "import sys; print(sys.argv[1])", "{prompt}"])
     async with Rig(tmp_path / "home").running() as rig:
         await rig.define(Agent(name="echo", harness="command", options={"argv": argv}))
         task = await rig.open(OpenTask(prompt="; rm -rf $(pwd) #", agent="echo"))

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.integration.git.conftest import LEFTOVERS, House
 
 from podium.git import bundle, capture, changes, mirror, workspace
 from podium.git.base import BundleRefused, WorkAtRisk, Workspace
 from podium.git.command import Place
 from podium.git.names import parse_ref
+from tests.integration.git.conftest import LEFTOVERS, House
 
 pytestmark = pytest.mark.anyio
 

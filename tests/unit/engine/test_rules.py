@@ -35,8 +35,8 @@ def task_and_run(**fields) -> tuple[Task, Run]:
         status=State(word="running", since=NOW, evidence=STAMP.evidence()), **fields,
     )  # fmt: skip
     run = Run(
-        id=RunId("run_1"), task_id=task.id, agent=Agent(name="a", harness="scripted"), workspace_of=RunId("run_1"),
-        worker_id=A, session_id="s", created_at=NOW, state=first_state(RunState.FINISHING, STAMP),
+        id=RunId("run_1"), task_id=task.id, agent=Agent(name="a", harness="scripted"),
+        workspace_of=RunId("run_1"), worker_id=A, session_id="s", created_at=NOW, state=first_state(RunState.FINISHING, STAMP),
     )  # fmt: skip
     return task, run
 

@@ -8,7 +8,8 @@ def test_nothing_comes_along_that_was_not_named():
     own = {"PATH": "/bin", "HOME": "/h", "AWS_SECRET": "s", "PODIUM_OWNER": "x", "LC_ALL": "C", "EXTRA": "e"}
     seen = agent_environment(own, ("EXTRA", "ABSENT"), {"PLAN": "p"}, {"PODIUM_RUN": "run_1"})
     assert seen == {
-        "PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "LANG": "C.UTF-8", "EXTRA": "e", "PLAN": "p", "PODIUM_RUN": "run_1"
+        "PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "LANG": "C.UTF-8", "EXTRA": "e", "PLAN": "p",
+        "PODIUM_RUN": "run_1",
     }  # fmt: skip
 
 
