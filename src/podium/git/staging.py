@@ -86,6 +86,7 @@ async def stage(
         inner, beyond = await _nested_files(git, place, repository, 1)
         paths += inner
         too_deep += beyond
+    nested = len(paths) > len(entries.changed)
     if leave_out is not None:
         paths = [path for path in paths if not leave_out(path)]
     await _add(git, place, paths)
@@ -94,9 +95,7 @@ async def stage(
     unsaved = {*rest.changed, *too_deep, *await _missing(git, place, paths, repositories)}
     tree = (await git.read(place, "write-tree")).decode().strip()
     changed = tree != (await git.read(place, "rev-parse", "--verify", f"{start}^{{tree}}")).decode().strip()
-    return Staged(
-        tree=tree, changed=changed, unsaved=tuple(sorted(unsaved)), nested=len(paths) > len(entries.changed)
-    )
+    return Staged(tree=tree, changed=changed, unsaved=tuple(sorted(unsaved)), nested=nested)
 
 
 def _is_directory(place: Place, path: bytes) -> bool:
