@@ -84,12 +84,12 @@ async def test_a_cancelled_creation_is_repaired_by_the_next_one(house: House) ->
         assert house.plain(made.path, "status", "--porcelain") == ""
 
 
-async def test_a_workspace_that_lost_its_tree_or_belongs_to_another_run_is_not_made_over(
+async def test_a_workspace_without_its_tree_or_of_another_run_is_not_made_over(
     house: House,
 ) -> None:
     made = await house.workspace()
+    other = msgspec.structs.replace(made, run="run_2")
     with pytest.raises(Conflict):
-        other = msgspec.structs.replace(made, run="run_2")
         await workspace.create(house.podium, other, house.work, author=AGENT)
     shutil.rmtree(made.path)
     with pytest.raises(WorkspaceGone):

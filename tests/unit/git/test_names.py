@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.git.names import (
@@ -130,6 +130,7 @@ def test_no_text_passes_that_breaks_the_rules_of_refs(text: str) -> None:
         assert len(text.encode()) <= MAX_NAME_BYTES
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab./-@{}~lockHEADé#+=%,_1", min_size=1, max_size=12), min_size=40, max_size=40))
 def test_every_name_that_passes_is_one_that_git_accepts(texts: list[str]) -> None:
     passed = [text for text in texts if name_problem(text) is None][:2]
