@@ -53,6 +53,8 @@ _HARDENED = (
 )
 _AS_USER = (
     "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
     "core.pager=cat",
     "core.quotePath=false",
     "protocol.ext.allow=never",
