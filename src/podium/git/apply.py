@@ -65,7 +65,8 @@ async def apply_change(git: Git, checkout: Path, incoming: Incoming) -> Applied:
 
     Repeatable: what is there already is said to be. Raises CheckoutBusy on uncommitted changes to tracked
     files or an unfinished operation, OtherRepository when the base is unknown here, ApplyConflict with
-    `files`, and what `bundle.import_into` raises. After an error the checkout is as it was (git may have written ORIG_HEAD).
+    `files`, and what `bundle.import_into` raises. After an error the checkout is
+    as it was (git may have written ORIG_HEAD).
     """
     state = await checkout_state(git, checkout)
     if state.busy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,11 @@ CHANGE = parse_ref("refs/podium/change")
 
 
 def fingerprint(path: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file of a checkout, its .git included except objects and our own refs."""
+    """Every file of a checkout, its .git included except objects, our own refs and ORIG_HEAD."""
     found = {}
     for entry in sorted(path.rglob("*")):
         name = str(entry.relative_to(path))
-        if entry.is_file() and "/objects/" not in name and "/podium" not in name:
+        if entry.is_file() and not re.search("/objects/|/podium|/ORIG_HEAD", name):
             found[name] = (entry.lstat().st_mode, entry.read_bytes())
     return found
 
