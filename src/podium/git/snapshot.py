@@ -24,7 +24,7 @@ from podium.kernel.errors import GitFailed
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """A checkout's content. `git_dir` has its commits, ready for `bundle.make(git, git_dir, base, commit)`."""
+    """A checkout's content. `git_dir` has its commits, ready for `bundle.make`."""
 
     commit: Commit
     """The base itself when there was nothing uncommitted."""
