@@ -108,7 +108,9 @@ async def _save(
     head = history.head or workspace.start
     try:
         embedded = await new_gitlinks(git, place, workspace.base, head) if head != workspace.start else ()
-        staged = await stage(git, place, head, embedded=embedded, leave_out=leave_out)
+        staged = await stage(
+            git, place, head, embedded=embedded, leave_out=leave_out, index_at=workspace.start
+        )
         submodules = (workspace.path / ".gitmodules").exists() and await populated_submodules(git, place)
     finally:
         drop_index(index)

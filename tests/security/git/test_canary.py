@@ -311,7 +311,7 @@ async def test_a_branch_made_of_a_hostile_bundle_changes_nothing(house: House) -
     assert trap.tripped() == ""
 
 
-async def test_a_poisoned_gitmodules_that_was_not_committed_costs_itself_and_nothing_else(
+async def test_a_poisoned_gitmodules_left_uncommitted_costs_itself_and_nothing_else(
     house: House,
 ) -> None:
     made = await agents_work(house)
