@@ -36,7 +36,8 @@ def task_and_run(**fields) -> tuple[Task, Run]:
     )  # fmt: skip
     run = Run(
         id=RunId("run_1"), task_id=task.id, agent=Agent(name="a", harness="scripted"),
-        workspace_of=RunId("run_1"), worker_id=A, session_id="s", created_at=NOW, state=first_state(RunState.FINISHING, STAMP),
+        workspace_of=RunId("run_1"), worker_id=A, session_id="s", created_at=NOW,
+        state=first_state(RunState.FINISHING, STAMP),
     )  # fmt: skip
     return task, run
 
