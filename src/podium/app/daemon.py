@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import anyio
+import anyio.abc
 
 from podium import __version__
 from podium.app.faults import arm_from_environment
@@ -23,7 +24,7 @@ from podium.engine.engine import Engine, EngineSettings
 from podium.engine.mirrors import ServerMirrors
 from podium.gateway.app import build_app
 from podium.gateway.auth import ensure_tokens
-from podium.gateway.server import Server, bind
+from podium.gateway.server import Server, listen
 from podium.gateway.settings import GatewaySettings
 from podium.git.command import Git
 from podium.kernel.config import Settings
@@ -60,36 +61,58 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or a shutdown asked for by the API. Agents live on."""
-        async with self.serving() as server:
-            await server.wait_stopped()
+        async with self.serving(signals=True) as stopped:
+            await stopped.wait()
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Server]:
-        """Everything at work inside the block. Raises Conflict when another daemon has this home."""
+    async def serving(self, *, signals: bool = False) -> AsyncIterator[anyio.Event]:
+        """Everything at work inside the block; yields the event that tells that the server has stopped.
+
+        Raises Conflict when another daemon has this home or the port is in use, NewerDatabase, Unavailable.
+        """
         self.home.open()
         arm_from_environment(os.environ)
         async with AsyncExitStack() as stack:
             stack.enter_context(self.home.owned())
+            listening = listen(self.settings.host, self.settings.port)
+            stack.callback(listening.socket.close)
+            self.url = listening.url
             await self.store.open(__version__)
             stack.push_async_callback(self.store.close)
             tokens = await ensure_tokens(self.store, self.home.path)
             await self.store.writer.run(define_defaults)
-            sock = bind(self.settings.host, self.settings.port)
-            stack.callback(sock.close)
-            host, port = sock.getsockname()[:2]
-            self.url = f"http://{host}:{port}"
-            gateway = GatewaySettings(host=host, port=port, version=__version__)
-            server = Server(await build_app(self.engine, self.store, gateway), sock)
+            gateway = GatewaySettings(host=listening.host, port=listening.port, version=__version__)
+            server = Server(build_app(self.engine, self.store, gateway), listening, signals=signals)
+            stopped = anyio.Event()
             tasks = await stack.enter_async_context(anyio.create_task_group())
             await tasks.start(self.engine.run)
-            await tasks.start(server.run)
+            await tasks.start(self._serve, server, stopped)
+            tasks.start_soon(self._stop_when_asked, server)
             self._publish()
             stack.callback(remove_server_file, self.home.path)
             if self.settings.worker:
                 tasks.start_soon(self._work, tokens.worker)
             log.info("podium %s serves %s on %s", __version__, self.home.path, self.url)
-            yield server
+            yield stopped
+            server.stop()
+            await stopped.wait()
             tasks.cancel_scope.cancel()
+
+    async def _serve(
+        self,
+        server: Server,
+        stopped: anyio.Event,
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        try:
+            await server.run(task_status=task_status)
+        finally:
+            stopped.set()
+
+    async def _stop_when_asked(self, server: Server) -> None:
+        await self.engine.stop_asked.wait()
+        server.stop()
 
     async def _work(self, token: str) -> None:
         async def address() -> tuple[str, str]:

@@ -161,10 +161,10 @@ async def _server(settings: Settings) -> AsyncIterator[tuple[Path, str]]:
         yield home, found.url
         return
     daemon = Daemon(Home(home), settings)
-    async with daemon.serving() as server, anyio.create_task_group() as tasks:
+    async with daemon.serving(signals=True) as stopped, anyio.create_task_group() as tasks:
 
         async def end_with_server() -> None:
-            await server.wait_stopped()
+            await stopped.wait()
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(end_with_server)

@@ -58,6 +58,8 @@ class Engine:
         self.roster = Roster(store.clock, lease_ttl_s=settings.lease_ttl_s)
         self._wake = anyio.Event()
         self._paused = False
+        self.stop_asked = anyio.Event()
+        """Set when somebody asked the whole server to stop."""
         self._tasks: anyio.abc.TaskGroup | None = None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
