@@ -96,7 +96,12 @@ class Guard:
         if raw["type"] == "websocket":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, receive if body is None else cast("Receive", body), _hardened(send))
+        try:
+            reading = receive if body is None else cast("Receive", body)
+            await self._app(scope, reading, _hardened(send, self._settings.stalled_s))
+        except _StalledError:
+            # The answer stays incomplete, so the server closes the connection.
+            log.info("%s takes nothing of its answer; dropped", raw.get("client"))
 
     def _check_address(self, scope: dict[str, Any], asked: _Asked) -> None:
         if asked.host not in self._hosts:
@@ -174,14 +179,24 @@ _LOOKED_AT = frozenset(
 )
 
 
-def _hardened(send: Send) -> Send:
+class _StalledError(Exception):
+    """The client has taken nothing for too long."""
+
+
+def _hardened(send: Send, stalled_s: float) -> Send:
+    """`send` that adds the headers every answer has, and gives up on a client that stops reading."""
+
     async def sending(message: Any) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             given = {name for name, _ in headers}
             headers += [header for header in SECURITY_HEADERS if header[0] not in given]
             message = {**message, "headers": headers}
-        await send(message)
+        try:
+            async with asyncio.timeout(stalled_s):
+                await send(message)
+        except TimeoutError as error:
+            raise _StalledError from error
 
     return sending
 

@@ -44,7 +44,9 @@ class Chunk:
 
     @cached_property
     def lines(self) -> bytes:
-        """For server-sent events."""
+        """For server-sent events; an empty chunk keeps the connection alive and moves the cursor on."""
+        if not self.entries:
+            return b": still here\nid: %s\n\n" % encode(self.last).encode()
         return b"".join(b"id: %s\ndata: %s\n\n" % (encode(e.seq).encode(), e.wire) for e in self.entries)
 
 
@@ -67,6 +69,7 @@ class Hub:
         self._ring = ring
         self._max = max_followers
         self._followers = 0
+        self._position = ring.last_seq
         self._rate = 0.0
         self._looked_at = 0.0
         self._chunks: OrderedDict[int, Chunk] = OrderedDict()
@@ -105,18 +108,23 @@ class Hub:
                 self._somebody.clear()
 
     def after(self, cursor: int) -> Chunk | None:
-        """What is known after `cursor`, empty when nothing is; None when it has left the ring."""
+        """What was looked at after `cursor`, empty when nothing was; None when it has left the ring.
+
+        Never more than the last look found: who ran ahead of it would get chunks shared with nobody.
+        """
         shared = self._chunks.get(cursor)
         if shared is not None:
             return shared
         entries = self._ring.since(cursor, MAX_CHUNK_EVENTS)
         if entries is None:
             return None
+        while entries and entries[-1].seq > self._position:
+            entries.pop()
         return next(cut(cursor, entries, entries[-1].seq if entries else cursor))
 
     async def news(self, cursor: int, timeout_s: float) -> bool:
         """Wait until there is something after `cursor` (True); False when time is up or all is over."""
-        if self.closed or cursor < self._ring.last_seq:
+        if self.closed or cursor < self._position:
             return not self.closed
         try:
             async with asyncio.timeout(timeout_s):
@@ -149,28 +157,26 @@ class Hub:
 
     async def run(self) -> None:
         """Look at the ring after every commit while somebody follows. Until cancelled."""
-        cursor = self._ring.last_seq
         while not self._ring.closed:
             if not self._somebody.is_set():
                 await self._somebody.wait()
                 # What came between their joining and this line nobody was told of: let them all look.
-                cursor = self._ring.last_seq
+                self._position = self._ring.last_seq
                 self._wake_all()
-            if not await self._ring.wait(cursor, IDLE_S):
-                continue
-            count, cursor = self._look(cursor)
-            await asyncio.sleep(self._pause_s(count))
+            if await self._ring.wait(self._position, IDLE_S):
+                await asyncio.sleep(self._pause_s(self._look()))
 
     # ---- inside ----------------------------------------------------------------------------------------
 
-    def _look(self, cursor: int) -> tuple[int, int]:
-        entries = self._ring.since(cursor)
+    def _look(self) -> int:
+        entries = self._ring.since(self._position)
         if entries is None:
             # More than the whole ring in one pause: everybody goes on from the store.
+            self._position = self._ring.last_seq
             self._wake_all()
-            return 0, self._ring.last_seq
-        last = entries[-1].seq
-        for chunk in cut(cursor, entries, last):
+            return 0
+        before, self._position = self._position, entries[-1].seq
+        for chunk in cut(before, entries, self._position):
             self._chunks[chunk.before] = chunk
         while len(self._chunks) > KEPT_CHUNKS:
             self._chunks.popitem(last=False)
@@ -178,7 +184,7 @@ class Hub:
             for waiter in self._awaited.get(entry.task_id or "", ()):
                 waiter.set()
         self._wake()
-        return len(entries), last
+        return len(entries)
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
