@@ -50,9 +50,13 @@ _HARDENED = (
     "fetch.fsckObjects=true",
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=30",
+    # Directories of ours can be made again; what must survive a power cut enters a mirror by receive_pack.
+    "core.fsync=none",
 )
 _AS_USER = (
     "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
     "core.pager=cat",
     "core.quotePath=false",
     "protocol.ext.allow=never",
@@ -227,11 +231,12 @@ def upload_pack(repository: Path) -> str:
 
 
 def receive_pack(repository: Path) -> str:
-    """The `--receive-pack` for a repository of ours or the user's: checked, quarantined, no hooks, no gc."""
+    """The `--receive-pack` for a repository of ours or the user's: checked, quarantined, no hooks, no gc,
+    and on the disk (objects before the ref) when it returns."""
     harmless = [f"receive.fsck.{message}=ignore" for message in _OLD_AND_HARMLESS]
-    return _other_side(
-        "receive-pack", repository, "receive.fsckObjects=true", "receive.autogc=false", *harmless
-    )
+    durable = ("core.fsync=loose-object,pack,pack-metadata,reference", "core.fsyncMethod=batch")
+    checked = ("receive.fsckObjects=true", "receive.autogc=false")
+    return _other_side("receive-pack", repository, *checked, *durable, *harmless)
 
 
 def signed(author: Identity, at: int) -> dict[str, str]:

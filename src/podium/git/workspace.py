@@ -120,7 +120,7 @@ async def live_diff(git: Git, workspace: Workspace, *, limit_bytes: int) -> Diff
         objects.mkdir()
         place = Place(git_dir=workspace.git_dir, work_tree=workspace.path, index=index, objects=objects)
         try:
-            staged = await stage(git, place, workspace.start)
+            staged = await stage(git, place, workspace.start, index_at=workspace.start)
             return await tree_diff(git, place, workspace.base, staged.tree, limit_bytes)
         except GitFailed:
             # A file that vanished or grew between being listed and being read.
@@ -162,7 +162,7 @@ async def _prove_saved(git: Git, workspace: Workspace) -> None:
     index = scratch_index(workspace.git_dir, "prove")
     try:
         place = Place(git_dir=workspace.git_dir, work_tree=workspace.path, index=index)
-        staged = await stage(git, place, tip)
+        staged = await stage(git, place, tip, index_at=workspace.start)
     finally:
         drop_index(index)
     if staged.changed or staged.unsaved:

@@ -1,0 +1,29 @@
+"""Entry by path, without site-packages: `python -I -S …/process/__main__.py template FD | holder RUN_DIR`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Become the template on an inherited socket, or one holder. Returns the exit code."""
+    # `-I -S` is what keeps these processes small; it also leaves our own package off the path.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    match argv:
+        case ["template", channel]:
+            from podium.process import template
+
+            template.serve(int(channel))
+            return 0
+        case ["holder", run_dir]:
+            from podium.process import holder
+
+            holder.hold(run_dir, holder.get_ready(set()))
+            return 0
+    sys.stderr.write("usage: template FD | holder RUN_DIR\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
