@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 
 from podium.client.errors import error_from
-from podium.client.home import Target, find_target
+from podium.client.home import Target, find_target, target_of
 from podium.client.pages import (
     Diff,
     EventPage,
@@ -29,7 +30,7 @@ from podium.client.pages import (
 )
 from podium.client.sse import Message, messages
 from podium.client.transport import ANSWER_S, Transport
-from podium.kernel.errors import PodiumError, Unavailable
+from podium.kernel.errors import PodiumError, Timeout, Unavailable
 from podium.kernel.nouns import Agent, Artifact, Change, Project, Run, Task
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ WAIT_SLICE_S = 60.0
 SILENCE_S = 45.0
 """Three missed heartbeats: the stream is dead, whatever TCP thinks."""
 MAX_PAUSE_S = 5.0
+SHUTDOWN_S = 120.0
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> Client:
@@ -59,6 +61,11 @@ class Client:
         self._pause = pause
         self._monotonic = monotonic
         self.url = target.url
+
+    @classmethod
+    def from_home(cls, home: Path) -> Self:
+        """For the server that runs on `home`. Raises Unavailable, Unauthorized."""
+        return cls(target_of(home))
 
     def __enter__(self) -> Self:
         return self
@@ -98,9 +105,9 @@ class Client:
     def retry_task(self, task_id: str, *, key: str | None = None) -> Task:
         return self._ask(Task, "POST", f"/tasks/{_part(task_id)}/retry", key=key)
 
-    def wait(self, task_id: str, timeout_s: float) -> Waited:
-        """Until the task has ended or needs a person, at most `timeout_s`. Outlives a restart of the server:
-        it goes on asking until the time is up, then raises what stood in the way."""
+    def wait(self, task_id: str, timeout_s: float) -> Task:
+        """The task once it has ended or needs a person. Raises Timeout (details: `status`) when it does not
+        in time. Outlives a restart of the server: it goes on asking until the time is up."""
         deadline = self._monotonic() + timeout_s
         pause_s = 0.1
         while True:
@@ -108,8 +115,11 @@ class Client:
             try:
                 waited = self._wait_once(task_id, min(remaining_s, WAIT_SLICE_S))
                 pause_s = 0.1
-                if not waited.timed_out or remaining_s <= WAIT_SLICE_S:
-                    return waited
+                if not waited.timed_out:
+                    return waited.task
+                if remaining_s <= WAIT_SLICE_S:
+                    word = waited.task.status.word
+                    raise Timeout(f"{task_id} is still {word} after {timeout_s:g} s", status=word)
             except Unavailable:
                 if remaining_s <= pause_s:
                     raise
@@ -228,6 +238,12 @@ class Client:
 
     def status(self) -> Status:
         return self._ask(Status, "GET", "/status")
+
+    def shutdown(self, *, stop_agents: bool = False) -> None:
+        """Ask the server to end. Agents live on and are taken up again, unless they are to be stopped: then
+        their tasks go on at the next start. Raises WorkerUnreachable when that cannot be told to a worker."""
+        body = {"stop_agents": stop_agents}
+        self._transport.send("POST", "/shutdown", body=body, patience_s=SHUTDOWN_S)
 
     def event_page(
         self,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from podium.client.errors import error_from
 from podium.kernel.errors import NotFound, Unavailable
+from podium.kernel.ids import ArtifactId
 from podium.kernel.nouns import Artifact
 
 if TYPE_CHECKING:
@@ -26,13 +29,15 @@ async def put_artifact(
     url: str,
     token: str,
     path: Path,
-    artifact_id: str,
+    *,
     media_type: str,
     name: str,
     task_id: str | None = None,
-) -> Artifact:
-    """Stream the file at `path` to the server at `url`; it is kept as `artifact_id` (the SHA-256 of its
-    bytes). Again is no change, so after any failure simply call it again. Cancellation leaves nothing there.
+    artifact_id: str | None = None,
+) -> ArtifactId:
+    """Stream the file at `path` to the server at `url`; it is kept under the SHA-256 of its bytes, which is
+    read from the file unless `artifact_id` says it. Again is no change, so after any failure simply call it
+    again. Cancellation leaves nothing there.
 
     Raises NotFound when there is no file, Unavailable when the server cannot be reached, and what the
     server refuses: InvalidRequest (other bytes than the id says), TooLarge, StorageFull.
@@ -45,6 +50,8 @@ async def put_artifact(
         size = (await anyio.Path(path).stat()).st_size
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {path}") from error
+    if artifact_id is None:
+        artifact_id = await anyio.to_thread.run_sync(artifact_id_of, path)
     headers = {"authorization": f"Bearer {token}", "content-length": str(size), "content-type": _BYTES}
     try:
         async with httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as http:
@@ -55,7 +62,13 @@ async def put_artifact(
         raise unreachable(url, error) from error
     if answer.status_code != 200:
         raise error_from(answer.status_code, answer.content)
-    return msgspec.json.decode(answer.content, type=Artifact)
+    return msgspec.json.decode(answer.content, type=Artifact).id
+
+
+def artifact_id_of(path: Path) -> ArtifactId:
+    """The id that the bytes of a file have. Blocks."""
+    with path.open("rb") as file:
+        return ArtifactId(f"artifact_{hashlib.file_digest(file, 'sha256').hexdigest()}")
 
 
 def unreachable(url: str, error: httpx.HTTPError) -> Unavailable:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from podium.kernel.errors import Unauthorized, Unavailable
 
+SERVER_FILE = "server.json"
 START = "start one: podium up"
 MAX_FILE_BYTES = 64 * 1024
 
@@ -21,6 +22,8 @@ class ServerFile(Struct, frozen=True, kw_only=True):
 
     url: str
     pid: int
+    started: int = 0
+    """When that process started, as the machine counts it: a pid alone may have become somebody else's."""
     version: str = ""
 
 
@@ -37,9 +40,21 @@ def podium_home(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(given).expanduser().absolute() if given else Path("~/.podium").expanduser()
 
 
-def read_server(home: Path) -> ServerFile:
+def write_server_file(home: Path, server: ServerFile) -> None:
+    """By rename, so that a reader never sees half of it."""
+    fresh = home / f".{SERVER_FILE}.new"
+    fresh.write_bytes(msgspec.json.encode(server))
+    fresh.chmod(0o600)
+    os.replace(fresh, home / SERVER_FILE)
+
+
+def remove_server_file(home: Path) -> None:
+    (home / SERVER_FILE).unlink(missing_ok=True)
+
+
+def read_server_file(home: Path) -> ServerFile:
     """Raises Unavailable when no server has left its address there, or the one that did has died."""
-    path = home / "server.json"
+    path = home / SERVER_FILE
     try:
         found = msgspec.json.decode(path.read_bytes()[:MAX_FILE_BYTES], type=ServerFile)
     except FileNotFoundError as error:
@@ -73,7 +88,12 @@ def find_target(environ: Mapping[str, str] = os.environ) -> Target:
     """`PODIUM_URL` and `PODIUM_TOKEN` where set (a server elsewhere), else what the home says."""
     url, token = environ.get("PODIUM_URL"), environ.get("PODIUM_TOKEN")
     home = podium_home(environ)
-    return Target(url=url or read_server(home).url, token=token or read_token(home))
+    return Target(url=url or read_server_file(home).url, token=token or read_token(home))
+
+
+def target_of(home: Path) -> Target:
+    """The server that runs on `home`."""
+    return Target(url=read_server_file(home).url, token=read_token(home))
 
 
 def _is_alive(pid: int) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
+from litestar import Response, get, post
 from msgspec import Struct
 
 from podium.gateway import cursor
-from podium.gateway.api import Ask, Nothing, api_of, encode, query_of, send_json
+from podium.gateway.api import Ask, Nothing, api_of, body_of, encode, query_of, send_json
 from podium.gateway.openapi import document
 from podium.gateway.routes import about
+from podium.kernel.errors import PodiumError
 from podium.store import queries
 
 
@@ -27,6 +28,11 @@ class Status(Struct, frozen=True, kw_only=True):
     cursor: str
     clean_start: bool
     """False: the machine or the server had died before this start."""
+
+
+class Shutdown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    stop_agents: bool = False
+    """Stop every agent first; their tasks go on after the next start."""
 
 
 @get("/health", opt=about("Whether the server answers. Reveals nothing.", answer=Health, is_open=True))
@@ -57,4 +63,21 @@ async def show_openapi(request: Ask) -> Response[bytes]:
     return send_json(document(request.app, api_of(request).settings.version))
 
 
-ROUTES = [show_health, show_status, show_openapi]
+@post("/shutdown", status_code=202, opt=about(
+    "End the server. Agents live on and are taken up again, unless they are to be stopped too.",
+    body=Shutdown, answer=Nothing, status=202,
+))  # fmt: skip
+async def shut_down(request: Ask) -> Response[bytes]:
+    ask, _ = await body_of(request, Shutdown)
+    engine = api_of(request).engine
+    if ask.stop_agents:
+        try:
+            await engine.stop_agents()
+        except BaseExceptionGroup as group:
+            told, _rest = group.split(PodiumError)
+            raise (told.exceptions[0] if told is not None else group) from None
+    engine.stop_asked.set()
+    return send_json(b"{}", status_code=202)
+
+
+ROUTES = [show_health, show_status, show_openapi, shut_down]
