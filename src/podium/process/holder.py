@@ -73,6 +73,7 @@ def hold(run_dir: str, wake: int, report: int = -1) -> None:
     `error TEXT`. It is closed then.
     """
     mask = os.umask(0o077)
+    lock = -1
     try:
         os.chdir(run_dir)
         lock = _take_run()
@@ -82,6 +83,9 @@ def hold(run_dir: str, wake: int, report: int = -1) -> None:
         holder = _Holder(wake)
         holder.start(mask, report)
     except (OSError, ValueError) as error:
+        # Before the answer: whoever launches again at once must not find the run held by a dying process.
+        if lock >= 0:
+            os.close(lock)
         _answer(report, f"error {error}")
         raise
     if report >= 0:
@@ -265,9 +269,15 @@ def _start_agent(launch: layout.Launch, stdin: int, mask: int, report: int) -> i
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     out = os.open(layout.OUTPUT, append, 0o600)
     err = os.open(layout.ERRORS, append, 0o600)
-    pid = os.fork()
-    if not pid:
-        _become_agent(launch, (stdin, out, err), mask, report)
+    # Until the child has default signals it must get none: a TERM meant for the agent would run the
+    # holder's handler in it, whose wake-up pipe is the holder's own.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if not pid:
+            _become_agent(launch, (stdin, out, err), mask, report)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(out)
     os.close(err)
     return pid
@@ -278,14 +288,14 @@ def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask
     try:
         for number, source in enumerate(descriptors):
             os.dup2(source, number)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
         # A session of its own: `kill 0` in an agent must not reach its holder.
         os.setsid()
         # Written before exec, not by the parent after fork: no moment at which an agent runs unnamed.
         _write_whole(layout.AGENT, procfs.identity_line(os.getpid()))
         _answer(report, "held")
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(mask)
         os.chdir(launch.cwd)
