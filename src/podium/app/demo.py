@@ -111,7 +111,7 @@ async def run_demo(settings: Settings, once: bool, as_json: bool) -> int:
             demo = Demo(home, client, quiet=as_json)
             await demo.prepare()
             tasks = await demo.work()
-            changes = demo.changes_of(tasks)
+            changes = await anyio.to_thread.run_sync(demo.changes_of, tasks)
             seconds = round(time.monotonic() - began, 2)
             green = len(changes) == len(REPAIRS) and all(
                 check.verdict == "pass" for change in changes for check in change.checks
