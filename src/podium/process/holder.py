@@ -27,7 +27,18 @@ KILL_LIMIT_S = 10.0
 KILL_ROUND_S = 0.01
 PR_SET_CHILD_SUBREAPER = 36
 
-_IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGXFSZ", "SIGUSR1", "SIGUSR2", "SIGTSTP")
+_IGNORED = tuple(
+    getattr(signal, name)
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGXFSZ", "SIGUSR1", "SIGUSR2", "SIGTSTP")
+)
+_HANDLED = (signal.SIGCHLD, signal.SIGTERM)
+_ALL_SIGNALS = signal.valid_signals()
+# Worked out once, here, because every agent waits for it: what an agent must not inherit from anybody.
+_NOT_DEFAULT = {
+    *_IGNORED,
+    *_HANDLED,
+    *(number for number in _ALL_SIGNALS if signal.getsignal(number) == signal.SIG_IGN),
+}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -58,19 +69,19 @@ def _install_signals() -> int:
     os.set_blocking(wake, False)
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for name in _IGNORED:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    for number in (signal.SIGCHLD, signal.SIGTERM):
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    for number in _HANDLED:
         signal.signal(number, lambda *_: None)
     return wake
 
 
-def hold(run_dir: str, wake: int, report: int = -1) -> None:
+def hold(run_dir: str, wake: int, report: int = -1, taken: int = -1) -> None:
     """Hold one run from start to end, in a process made ready; returns when `exit` stands.
 
     `report` is a descriptor on which one line says what became of the start: `held` (said by the agent's
     process itself, once it has left its identity), `taken` (another holder has or had this run) or
-    `error TEXT`. It is closed then.
+    `error TEXT`. It and `taken` are closed once that is said.
     """
     mask = os.umask(0o077)
     lock = -1
@@ -88,8 +99,9 @@ def hold(run_dir: str, wake: int, report: int = -1) -> None:
             os.close(lock)
         _answer(report, f"error {error}")
         raise
-    if report >= 0:
-        os.close(report)
+    for descriptor in (report, taken):
+        if descriptor >= 0:
+            os.close(descriptor)
     try:
         holder.run()
     except BaseException:
@@ -271,7 +283,7 @@ def _start_agent(launch: layout.Launch, stdin: int, mask: int, report: int) -> i
     err = os.open(layout.ERRORS, append, 0o600)
     # Until the child has default signals it must get none: a TERM meant for the agent would run the
     # holder's handler in it, whose wake-up pipe is the holder's own.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
         pid = os.fork()
         if not pid:
@@ -288,7 +300,7 @@ def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask
     try:
         for number, source in enumerate(descriptors):
             os.dup2(source, number)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        for number in _NOT_DEFAULT:
             signal.signal(number, signal.SIG_DFL)
         # A session of its own: `kill 0` in an agent must not reach its holder.
         os.setsid()
