@@ -17,7 +17,7 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 DEV_COMMANDS = frozenset({"test", "check", "lock", "bench"})
 """Commands that need the second lock (pytest, ruff …)."""
-OURS = frozenset({"test", "check", "lock"})
+OURS = frozenset({"test", "check", "lock", "bench"})
 """Commands of a clone, done by tools/; every other word belongs to the product."""
 
 

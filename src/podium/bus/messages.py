@@ -1,4 +1,4 @@
-"""Everything server and worker say to each other. Encoded as msgpack even inside one process.
+"""Everything server and worker say to each other. Encoded as JSON even inside one process.
 
 Readers tolerate unknown fields. The row in the store is the order; a RunOrder is only a hint that it is
 there, so every message may be lost, doubled or late without harm: orders are idempotent by (run, fence),
@@ -248,14 +248,18 @@ class OutputIs(_Message, frozen=True, kw_only=True, tag="output_is"):
     size: int
 
 
+class StopAgents(_Message, frozen=True, kw_only=True, tag="stop_agents"):
+    """Stop every agent; their runs are resumed at the next start. Accepted once none is left."""
+
+
 ToServer = Hello | Renew | Reports | RunFinished
-ToWorker = RunOrder | CancelRun | DropRun | AskDiff | AskProcess | AskOutput
+ToWorker = RunOrder | CancelRun | DropRun | StopAgents | AskDiff | AskProcess | AskOutput
 Answer = Welcome | Renewed | Reported | Finished | Failure | Accepted | DiffIs | ProcessIs | OutputIs
 Message = ToServer | ToWorker | Answer
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
-_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_answer_decoder: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
 def encode(message: Message) -> bytes:

@@ -33,6 +33,7 @@ from podium.store.store import Store
 from podium.store.unit import Unit
 
 log = logging.getLogger("podium.engine")
+STOP_AGENTS_S = 60.0
 
 
 class EngineSettings(Struct, frozen=True, kw_only=True):
@@ -56,6 +57,9 @@ class Engine:
         self.settings = settings
         self.roster = Roster(store.clock, lease_ttl_s=settings.lease_ttl_s)
         self._wake = anyio.Event()
+        self._paused = False
+        self.stop_asked = anyio.Event()
+        """Set when somebody asked the whole server to stop."""
         self._tasks: anyio.abc.TaskGroup | None = None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -72,6 +76,23 @@ class Engine:
     def wake(self) -> None:
         """Something may be ready for dispatch."""
         self._wake.set()
+
+    def pause(self) -> None:
+        """Give out nothing more: the server is about to stop."""
+        self._paused = True
+
+    async def stop_agents(self) -> None:
+        """Stop every agent of every connected worker; their tasks go on after the next start.
+
+        Raises WorkerUnreachable when one of them does not answer in time; the others are stopped.
+        """
+        self.pause()
+        async with anyio.create_task_group() as tasks:
+            for worker in self.bus.connected():
+                tasks.start_soon(self._ask_to_stop, worker)
+
+    async def _ask_to_stop(self, worker: WorkerId) -> None:
+        await self.bus.ask(worker, m.StopAgents(), timeout_s=STOP_AGENTS_S)
 
     # ---- what people ask for (the rest is in commands.py) --------------------------------------------
 
@@ -172,7 +193,7 @@ class Engine:
         while True:
             self._wake = anyio.Event()
             capacities = self.roster.capacities()
-            if capacities:
+            if capacities and not self._paused:
                 await self._dispatch_once(capacities)
             # The wait is a net only (a re-run whose node stays away, a lost wake-up): everything wakes us.
             with anyio.move_on_after(self.settings.renew_every_s):

@@ -24,7 +24,7 @@ from podium.kernel.errors import GitFailed, InvalidRequest
 MAX_HEADER_BYTES = 1024 * 1024
 
 _SIGNATURES = (b"# v2 git bundle", b"# v3 git bundle")
-_QUARANTINE = ".podium-import-"
+_QUARANTINE = "podium-import-"
 
 
 class BundleHeader(Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ async def import_into(
     missing = await _absent(git, git_dir, header.prerequisites)
     if missing:
         raise MissingPrerequisite(missing)
-    aside = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=_QUARANTINE, dir=git_dir.parent))
+    aside = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=_QUARANTINE, dir=git_dir))
     try:
         return await _through_quarantine(git, git_dir, bundle, aside / "in.git", header, tip, to_ref)
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,7 +30,7 @@ from podium.git.command import Bounds, Git, Place, signed, upload_pack
 from podium.git.layout import read_small_file, real_directory
 from podium.git.mirror import import_commits
 from podium.git.names import parse_commit, parse_ref, run_ref
-from podium.git.staging import Staged, drop_index, populated_submodules, scratch_index, stage
+from podium.git.staging import Staged, drop_index, populated_submodules, scratch_index, special_to_git, stage
 from podium.kernel.errors import GitFailed
 
 FETCH_TIMEOUT_S = 300.0
@@ -77,12 +78,39 @@ async def capture(git: Git, workspace: Workspace, leftovers: Leftovers) -> Captu
     """
     await asyncio.to_thread(real_directory, workspace.path)
     history = await _read_history(git, workspace)
+    try:
+        saved = await _save(git, workspace, history, leftovers, None)
+    except GitFailed:
+        # The checks of the import refuse a poisoned .gitmodules (and its kin) that was never committed by
+        # the agent: everything else is saved without it.
+        saved = await _save(git, workspace, history, leftovers, special_to_git)
+    return await _described(git, workspace, history, saved)
+
+
+class _Saved(Struct, frozen=True, kw_only=True):
+    """What is in the mirror now."""
+
+    tip: Commit
+    staged: Staged
+    submodules: bool
+    side: tuple[SideBranch, ...]
+
+
+async def _save(
+    git: Git,
+    workspace: Workspace,
+    history: _History,
+    leftovers: Leftovers,
+    leave_out: Callable[[bytes], bool] | None,
+) -> _Saved:
     index = scratch_index(workspace.git_dir, "capture")
     place = Place(git_dir=workspace.git_dir, work_tree=workspace.path, index=index)
     head = history.head or workspace.start
     try:
         embedded = await new_gitlinks(git, place, workspace.base, head) if head != workspace.start else ()
-        staged = await stage(git, place, head, embedded)
+        staged = await stage(
+            git, place, head, embedded=embedded, leave_out=leave_out, index_at=workspace.start
+        )
         submodules = (workspace.path / ".gitmodules").exists() and await populated_submodules(git, place)
     finally:
         drop_index(index)
@@ -90,26 +118,30 @@ async def capture(git: Git, workspace: Workspace, leftovers: Leftovers) -> Captu
     if staged.changed:
         tip = await _commit(git, place, staged, head, leftovers)
     side = await _side_branches(git, workspace, history, tip)
-    ref = run_ref(workspace.run)
-    refs: dict[RefName, Commit] = {ref: tip}
+    refs: dict[RefName, Commit] = {run_ref(workspace.run): tip}
     refs.update({parse_ref(branch.ref): branch.tip for branch in side})
     await import_commits(git, workspace.git_dir, workspace.mirror, refs)
-    commits, behind = await _distance(git, place, workspace.base, tip)
+    return _Saved(tip=tip, staged=staged, submodules=submodules, side=side)
+
+
+async def _described(git: Git, workspace: Workspace, history: _History, saved: _Saved) -> Captured:
+    place = Place(git_dir=workspace.git_dir)
+    commits, behind = await _distance(git, place, workspace.base, saved.tip)
     found: dict[Drift, bool] = {
         "history_rewritten": behind > 0,
-        "nested_repository": staged.nested,
-        "populated_submodule": submodules,
-        "files_unsaved": bool(staged.unsaved),
+        "nested_repository": saved.staged.nested,
+        "populated_submodule": saved.submodules,
+        "files_unsaved": bool(saved.staged.unsaved),
     }
     return Captured(
-        tip=tip,
-        ref=ref,
+        tip=saved.tip,
+        ref=run_ref(workspace.run),
         commits=commits,
-        leftover=staged.changed,
+        leftover=saved.staged.changed,
         drift=(*history.drift, *(word for word, is_so in found.items() if is_so)),
-        side=side,
-        unsaved=tuple(shown(path) for path in staged.unsaved[:MAX_NAMED_PATHS]),
-        files=await changed_files(git, place, workspace.base, tip),
+        side=saved.side,
+        unsaved=tuple(shown(path) for path in saved.staged.unsaved[:MAX_NAMED_PATHS]),
+        files=await changed_files(git, place, workspace.base, saved.tip),
     )
 
 
@@ -121,40 +153,45 @@ async def _read_history(git: Git, workspace: Workspace) -> _History:
         return _History(head=None, branches={}, drift=(damage,))
     drift = _head_drift(theirs, workspace)
     try:
-        await _fetch(git, workspace, f"+HEAD:{_HEAD}", *_REFSPECS)
-    except GitFailed:
+        branches = await _fetch(git, workspace, f"+HEAD:{_HEAD}", *_REFSPECS)
+        if _HEAD not in branches:
+            # A repository made shallow by the agent: git fetches its objects with success and leaves the
+            # refs out. With the objects here, and their parents in the mirror, a second try takes them too.
+            branches = await _fetch(git, workspace, f"+HEAD:{_HEAD}", *_REFSPECS)
+    except GitFailed as failure:
+        if failure.details.get("timed_out"):
+            # A FIFO among its refs or objects; a second try would wait as long.
+            return _History(head=None, branches={}, drift=(*drift, "git_unreadable"))
         return await _read_what_is_left(git, workspace, drift)
-    branches = await _fetched(git, workspace)
+    if _HEAD not in branches:
+        return _History(head=None, branches=branches, drift=(*drift, "history_refused"))
     if f"{_HEADS}{workspace.branch}" not in branches:
         drift = (*drift, "branch_deleted")
-    if _HEAD not in branches:
-        # A repository made shallow by the agent: git fetches its refs' objects and then drops the refs.
-        return _History(head=None, branches=branches, drift=(*drift, "history_refused"))
     return _History(head=branches[_HEAD], branches=branches, drift=drift)
 
 
 async def _read_what_is_left(git: Git, workspace: Workspace, drift: tuple[Drift, ...]) -> _History:
     """HEAD names nothing, or the objects are refused, or it is no repository any more: told by trying."""
     try:
-        await _fetch(git, workspace, *_REFSPECS)
+        branches = await _fetch(git, workspace, *_REFSPECS)
     except GitFailed:
         side = f"--upload-pack={upload_pack(workspace.path)}"
         seen = await git.run(None, "ls-remote", "--quiet", side, "--", workspace.path, ok=(0, 128))
         word: Drift = "history_refused" if seen.code == 0 else "git_unreadable"
         return _History(head=None, branches={}, drift=(*drift, word))
-    return _History(head=None, branches=await _fetched(git, workspace), drift=(*drift, "branch_deleted"))
+    if f"{_HEADS}{workspace.branch}" not in branches:
+        drift = (*drift, "branch_deleted")
+    return _History(head=None, branches=branches, drift=drift)
 
 
-async def _fetch(git: Git, workspace: Workspace, *specs: str) -> None:
+async def _fetch(git: Git, workspace: Workspace, *specs: str) -> dict[str, Commit]:
+    """Fetch from the agent's repository; what we then have of it."""
     side = f"--upload-pack={upload_pack(workspace.path)}"
     place = Place(git_dir=workspace.git_dir)
     await git.run(
         place, *_FETCH, side, "--", workspace.path, *specs, bounds=Bounds(timeout_s=FETCH_TIMEOUT_S)
     )
 
-
-async def _fetched(git: Git, workspace: Workspace) -> dict[str, Commit]:
-    place = Place(git_dir=workspace.git_dir)
     listing = await git.read(place, "for-each-ref", "--format=%(objectname) %(refname)", f"{_THEIRS}/")
     lines = (line.partition(" ") for line in listing.decode("utf-8", "backslashreplace").splitlines())
     return {name: parse_commit(value) for value, _, name in lines}
@@ -190,7 +227,7 @@ def _head_drift(theirs: Path, workspace: Workspace) -> tuple[Drift, ...]:
 def _forgotten_branch(workspace: Workspace, history: _History, staged: Staged) -> Commit | None:
     """The Run's own branch, when it has work and the agent ended on the untouched start instead."""
     own = history.branches.get(f"{_HEADS}{workspace.branch}")
-    ended_at_start = history.head == workspace.start and not staged.changed
+    ended_at_start = history.head in {None, workspace.start} and not staged.changed
     return own if ended_at_start else None
 
 

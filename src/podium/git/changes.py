@@ -55,6 +55,8 @@ async def tree_diff(git: Git, place: Place, old: str, new: str, limit_bytes: int
 
 async def changed_files(git: Git, place: Place, base: Commit, tip: Commit) -> ChangedFiles:
     """The files that differ, in git's order, with their line counts."""
+    if base == tip:
+        return ChangedFiles(files=(), total=0)
     words = (
         "diff-tree",
         "-r",

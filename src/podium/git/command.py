@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from podium.git.base import Identity
 from podium.git.urls import RepositoryUrl
-from podium.kernel.errors import GitFailed, TooLarge
+from podium.kernel.errors import GitFailed, PodiumError, TooLarge
 from podium.kernel.execution import Completed, Execute
 
 GIT_TIMEOUT_S = 120.0
@@ -50,9 +50,13 @@ _HARDENED = (
     "fetch.fsckObjects=true",
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=30",
+    # Directories of ours can be made again; what must survive a power cut enters a mirror by receive_pack.
+    "core.fsync=none",
 )
 _AS_USER = (
     "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
     "core.pager=cat",
     "core.quotePath=false",
     "protocol.ext.allow=never",
@@ -90,6 +94,13 @@ class Place(Struct, frozen=True, kw_only=True):
     index: Path | None = None
     objects: Path | None = None
     """Where new objects go instead of `git_dir`, whose own are then read as alternates."""
+
+    @property
+    def tree(self) -> Path:
+        """The work tree, where one is needed; a place without is a mistake of ours."""
+        if self.work_tree is None:
+            raise PodiumError(f"{self.git_dir} was given no work tree.")
+        return self.work_tree
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -227,11 +238,12 @@ def upload_pack(repository: Path) -> str:
 
 
 def receive_pack(repository: Path) -> str:
-    """The `--receive-pack` for a repository of ours or the user's: checked, quarantined, no hooks, no gc."""
+    """The `--receive-pack` for a repository of ours or the user's: checked, quarantined, no hooks, no gc,
+    and on the disk (objects before the ref) when it returns."""
     harmless = [f"receive.fsck.{message}=ignore" for message in _OLD_AND_HARMLESS]
-    return _other_side(
-        "receive-pack", repository, "receive.fsckObjects=true", "receive.autogc=false", *harmless
-    )
+    durable = ("core.fsync=loose-object,pack,pack-metadata,reference", "core.fsyncMethod=batch")
+    checked = ("receive.fsckObjects=true", "receive.autogc=false")
+    return _other_side("receive-pack", repository, *checked, *durable, *harmless)
 
 
 def signed(author: Identity, at: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from podium.git.base import Commit, Mirror, ProbeResult, Reason, RefName, unusable
+from podium.git.checkout import git_dirs
 from podium.git.command import (
     NETWORK,
     NETWORK_TIMEOUT_S,
@@ -258,32 +259,19 @@ def _check_local(path: Path) -> None:
     """What a look at the directory can say; exit codes of git cannot tell these apart."""
     if not os.path.lexists(path):
         raise unusable("not_found", f"{path} does not exist.", "Check the path.")
-    git_dir = _local_git_dir(path)
-    if git_dir is None:
+    found = git_dirs(path)
+    if found is None:
         raise unusable(
             "not_a_repository",
             f"{path} is not a git repository.",
             "Give the top directory of a checkout, or run `git init` and make a first commit.",
         )
-    if (git_dir / "shallow").exists():
+    if (found[1] / "shallow").exists():
         raise unusable(
             "shallow",
             f"{path} is a shallow clone; its history is incomplete.",
             "Run `git fetch --unshallow` in it, then try again.",
         )
-
-
-def _local_git_dir(path: Path) -> Path | None:
-    """The common git directory of a checkout, a linked worktree or a bare repository."""
-    inner = path / ".git"
-    if inner.is_file():
-        target = inner.read_text(errors="replace").removeprefix("gitdir:").strip()
-        inner = (path / target).resolve()
-    git_dir = inner if inner.exists() else path
-    common = git_dir / "commondir"
-    if common.is_file():
-        git_dir = (git_dir / common.read_text().strip()).resolve()
-    return git_dir if (git_dir / "HEAD").exists() and (git_dir / "objects").is_dir() else None
 
 
 def _unreachable(url: RepositoryUrl, failure: GitFailed) -> RepositoryUnusable:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -57,15 +58,26 @@ class _Entries(Struct, frozen=True, kw_only=True):
     """Untracked directories that are repositories, without the slash."""
 
 
-async def stage(git: Git, place: Place, start: Commit, embedded: tuple[bytes, ...] = ()) -> Staged:
-    """Bring `place.index` (anything, or absent) to the content of `place.work_tree` and write its tree.
+async def stage(
+    git: Git,
+    place: Place,
+    start: Commit,
+    *,
+    embedded: tuple[bytes, ...] = (),
+    leave_out: Callable[[bytes], bool] | None = None,
+    index_at: Commit | None = None,
+) -> Staged:
+    """Bring `place.index` (anything, or absent) to the content of the place's work tree and write its tree.
 
     `embedded`: paths where `start` has only the hash of a nested repository; its files replace the hash.
+    `leave_out`: changed paths that stay as `start` has them, and are `unsaved`. `index_at`: the commit that
+    the index is known to hold already.
     The index keeps what it knows of unchanged files, so one that is close to the tree makes this cheap.
     Files that change meanwhile are taken as they are found. Raises GitFailed.
     """
-    assert place.work_tree is not None  # a Place without a tree is a mistake of ours
-    await git.run(place, "read-tree", "-m", start)
+    if index_at != start or place.index is None or not place.index.exists():
+        # -i: the files are the truth here; without it git refuses to move the index past a changed file.
+        await git.run(place, "read-tree", "-i", "-m", start)
     entries = await _look(git, place)
     repositories = (*entries.nested, *(path for path in embedded if _is_directory(place, path)))
     if not entries.changed and not repositories:
@@ -76,20 +88,20 @@ async def stage(git: Git, place: Place, start: Commit, embedded: tuple[bytes, ..
         inner, beyond = await _nested_files(git, place, repository, 1)
         paths += inner
         too_deep += beyond
+    nested = len(paths) > len(entries.changed)
+    if leave_out is not None:
+        paths = [path for path in paths if not leave_out(path)]
     await _add(git, place, paths)
     rest = await _look(git, place)
     # Asked again: what git still calls changed is, by that, not in the index.
     unsaved = {*rest.changed, *too_deep, *await _missing(git, place, paths, repositories)}
     tree = (await git.read(place, "write-tree")).decode().strip()
     changed = tree != (await git.read(place, "rev-parse", "--verify", f"{start}^{{tree}}")).decode().strip()
-    return Staged(
-        tree=tree, changed=changed, unsaved=tuple(sorted(unsaved)), nested=len(paths) > len(entries.changed)
-    )
+    return Staged(tree=tree, changed=changed, unsaved=tuple(sorted(unsaved)), nested=nested)
 
 
 def _is_directory(place: Place, path: bytes) -> bool:
-    assert place.work_tree is not None
-    full = os.path.join(os.fsencode(place.work_tree), path)
+    full = os.path.join(os.fsencode(place.tree), path)
     return os.path.isdir(full) and not os.path.islink(full)
 
 
@@ -112,10 +124,9 @@ async def _nested_files(
     git: Git, place: Place, repository: bytes, depth: int
 ) -> tuple[list[bytes], list[bytes]]:
     """The files of a nested repository that its own .gitignore lets through, and what lies too deep."""
-    assert place.work_tree is not None
     if depth > MAX_NESTED_DEPTH:
         return [], [repository]
-    below = Path(os.fsdecode(os.path.join(os.fsencode(place.work_tree), repository)))
+    below = Path(os.fsdecode(os.path.join(os.fsencode(place.tree), repository)))
     empty_index = place.git_dir / f"nested-{os.urandom(8).hex()}.index"
     listing = await git.read(
         Place(git_dir=place.git_dir, work_tree=below, index=empty_index),
@@ -137,8 +148,7 @@ async def _nested_files(
 
 
 async def _add(git: Git, place: Place, paths: Iterable[bytes]) -> None:
-    assert place.work_tree is not None
-    take, drop = await asyncio.to_thread(_sort_out, place.work_tree, tuple(paths))
+    take, drop = await asyncio.to_thread(_sort_out, place.tree, tuple(paths))
     command = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
     if take:
         listing = b"\0".join(take) + b"\0"
@@ -191,14 +201,19 @@ async def _missing(
     return {path for path in wanted if path.startswith(prefixes)} - set(listing.split(b"\0"))
 
 
+def special_to_git(path: bytes) -> bool:
+    """Whether some file system could take the last name for one that git itself reads (`.gitmodules`)."""
+    name = re.sub(rb"[^!-~]", b"", path.rsplit(b"/", 1)[-1]).lower()
+    return name.startswith((b".git", b"git", b"gi7eba"))
+
+
 async def populated_submodules(git: Git, place: Place) -> bool:
     """Whether a submodule of the index has files: work in there is in nobody's tree but its own."""
-    assert place.work_tree is not None
     listing = await git.read(place, "ls-files", "-z", "--stage")
     for record in listing.split(b"\0"):
         if record.startswith(_SUBMODULE_MODE.encode()):
             path = record.split(b"\t", 1)[1]
-            if _is_directory(place, path) and os.listdir(os.path.join(os.fsencode(place.work_tree), path)):
+            if _is_directory(place, path) and os.listdir(os.path.join(os.fsencode(place.tree), path)):
                 return True
     return False
 

@@ -22,7 +22,10 @@ _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 _IPV6 = re.compile(r"(?<=[/@])\[[0-9A-Fa-f:.]+\](?=[/:])")
 _HTTPS = re.compile(rf"https://{_HOST}(?::\d{{1,5}})?(?P<path>/[^?#\s]+)\Z")
 _SSH = re.compile(rf"ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?{_HOST}(?::\d{{1,5}})?(?P<path>/[^?#\s]+)\Z")
-_SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?P<path>[^:\s][^\s]*)\Z")
+_SCP = re.compile(
+    r"(?!(?:file|https?|ssh|git|ext|fd):)(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*"
+    r":(?P<path>[^:\s][^\s]*)\Z"
+)
 _SHORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_.][A-Za-z0-9_.-]*\Z")
 
 

@@ -41,6 +41,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     workspace: Path
     files_dir: Path
     """Where `LaunchPlan.files` will be: private, outside the workspace."""
+    keep_dir: Path
+    """Private to this worker, outlives the run: what a resumed conversation needs to find again."""
     session_id: str | None = None
     """The conversation to resume; None starts a new one."""
     checks: tuple[Check, ...] = ()
@@ -89,6 +91,8 @@ class Harness(Protocol[S]):
     """One per run. Implementations take `about` as their only constructor argument."""
 
     name: ClassVar[str]
+    joins_said: ClassVar[bool]
+    """Its `run.said` are raw lines: neighbours may be joined into one event."""
     State: type[S]
 
     @classmethod

@@ -6,7 +6,7 @@ import time
 
 from podium.bus import messages as m
 from podium.process.base import Alive, Exited, HolderGone, NotStarted, Vanished
-from podium.process.launcher import launched_argv, probe
+from podium.process.probe import probe
 from podium.worker.home import RunHome
 
 MAX_READ_BYTES = 4 * 1024 * 1024
@@ -33,7 +33,7 @@ def answer_process(home: RunHome, phase: str) -> m.ProcessIs:
         word=_WORDS[type(state)],
         pid=agent.pid if agent is not None else None,
         holder_pid=state.holder.pid if isinstance(state, Alive) else None,
-        argv=mask(launched_argv(home.process)),
+        argv=home.argv(),
         exit_code=state.code if isinstance(state, Exited) else None,
         out_bytes=size,
         output_age_s=age,

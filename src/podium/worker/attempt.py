@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+import anyio
+import anyio.to_thread
 from msgspec import Struct
 
 from podium.bus import messages as m
@@ -19,8 +21,14 @@ from podium.kernel.errors import NotFound, PodiumError
 from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
-from podium.process.base import Alive, Exited, LaunchSpec, NotStarted
-from podium.process.launcher import append_input, kill_tree, probe, stop
+from podium.process import layout
+from podium.process.base import Alive, LaunchSpec, NotStarted, ProcessIdentity
+from podium.process.feed import append_input
+from podium.process.identity import read_identity
+from podium.process.probe import probe
+from podium.process.stop import stop
+from podium.process.sweep import kill_tree
+from podium.worker.answers import mask
 from podium.worker.context import WorkerContext
 from podium.worker.environment import agent_environment
 from podium.worker.finish import Finisher
@@ -87,11 +95,13 @@ class Attempt:
     async def stop_agent(self) -> None:
         line = self.harness.interrupt()
 
-        def interrupt() -> None:
+        async def interrupt() -> None:
             if line is not None:
-                append_input(self.home.process, line)
+                await anyio.to_thread.run_sync(append_input, self.home.process, line)
 
-        await stop(self.home.process, interrupt=interrupt, grace_s=self.order.agent.limits.grace_s)
+        grace_s = self.order.agent.limits.grace_s
+        polite = interrupt if line is not None else None
+        await stop(self.home.process, interrupt=polite, grace_s=(grace_s, grace_s))
         self.wake()
 
     async def report_fact(self, fact: e.RunFact) -> None:
@@ -144,14 +154,14 @@ class Attempt:
             initial_input=plan.first_input,
             close_stdin=plan.close_stdin,
         )
+        self.home.note_argv(mask(plan.argv))
         reach("launch.before_spawn")
         await self.context.launcher.launch(spec)
         reach("launch.after_spawn")
         await self._tell_started(plan)
 
     async def _tell_started(self, plan: LaunchPlan) -> None:
-        state = await self._launched()
-        agent = state.agent if isinstance(state, Alive) else None
+        agent = await self._agent_identity()
         base, branch = self.place.base(), self.order.branch if self.order.repository else None
         await self.report_fact(
             e.RunStarted(
@@ -166,12 +176,18 @@ class Attempt:
         )
         self.phase = RunState.RUNNING
 
-    async def _launched(self) -> Alive | Exited | None:
-        state = probe(self.home.process)
-        return state if isinstance(state, (Alive, Exited)) else None
+    async def _agent_identity(self) -> ProcessIdentity | None:
+        """The agent writes it as its first act, a moment after the holder has reported it forked."""
+        for _ in range(100):
+            identity = read_identity(self.home.process / layout.AGENT)
+            if identity is not None or not isinstance(probe(self.home.process), Alive):
+                return identity
+            await anyio.sleep(0.001)
+        return None
 
-    def environment(self, plan: LaunchPlan) -> dict[str, str]:
-        order = self.order
+    def environment(self, plan: LaunchPlan | None = None) -> dict[str, str]:
+        """Of the agent, and of its checks: the same one."""
+        order, plan = self.order, plan or self._plan()
         identity = {"PODIUM_RUN": order.run_id, "PODIUM_TASK": order.task_id}
         return agent_environment(self.context.settings.environ, order.agent.env, plan.env, identity)
 
@@ -183,6 +199,7 @@ class Attempt:
             prompt=order.prompt,
             workspace=self.place.tree,
             files_dir=self.home.files,
+            keep_dir=self.context.home.sessions,
             session_id=order.session_id,
             checks=order.checks,
             environ=self.context.settings.environ,
@@ -192,7 +209,8 @@ class Attempt:
 
 async def kill_everything(home: RunHome) -> None:
     """The whole process tree of a run, whatever state its holder is in."""
-    await kill_tree(home.process, marker=f"PODIUM_RUN={home.run_id}")
+    await stop(home.process, grace_s=(0.0, 0.0))
+    await anyio.to_thread.run_sync(kill_tree, home.process)
 
 
 def _write_private(home: RunHome, name: str, content: bytes) -> None:

@@ -8,10 +8,11 @@ from podium.bus.base import WorkerBus
 from podium.git.command import Git
 from podium.kernel.clock import Clock
 from podium.kernel.execution import Execute
-from podium.process.base import Launch
+from podium.process.launcher import Launcher
 from podium.worker.home import WorkerHome
 from podium.worker.ports import Upload, WorkerSettings
 from podium.worker.report import Reporter
+from podium.worker.watching import Watching
 
 
 class WorkerContext(Struct, frozen=True, kw_only=True):
@@ -19,7 +20,8 @@ class WorkerContext(Struct, frozen=True, kw_only=True):
     home: WorkerHome
     bus: WorkerBus
     reporter: Reporter
-    launcher: Launch
+    launcher: Launcher
+    watching: Watching
     git: Git
     execute: Execute
     upload: Upload

@@ -10,13 +10,13 @@ import anyio
 
 from podium.bus import messages as m
 from podium.git import bundle
-from podium.git.base import Captured
+from podium.git.base import Captured, WorkspaceGone
 from podium.kernel import events as e
 from podium.kernel.errors import PodiumError, Unavailable
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import ArtifactId
 from podium.kernel.nouns import CheckResult, Outcome, Reason
-from podium.process import spool
+from podium.process.spool import read_tail
 from podium.worker.checks import run_checks
 from podium.worker.follow import Dropped
 
@@ -155,7 +155,7 @@ class Finisher:
                     await anyio.sleep(RETRY_S)
 
     def _closing_notices(self) -> tuple[e.RunFact, ...]:
-        text = spool.tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()
+        text = read_tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()
         if not text:
             return ()
         about = self._attempt.about

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import msgspec
 
 from podium.bus import messages as m
@@ -14,9 +16,14 @@ from podium.harness.base import Exit, Frame
 from podium.kernel import events as e
 from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
-from podium.process import spool
+from podium.process import base as process
 from podium.process.base import Alive, Exited, HolderGone, Vanished
-from podium.process.launcher import close_stdin, probe
+from podium.process.feed import close_stdin
+from podium.process.identity import age_s, wait_gone
+from podium.process.probe import probe
+from podium.process.space import punch
+from podium.process.spool import SpoolReader, read_tail
+from podium.process.sweep import kill_tree
 from podium.worker.limits import Limiter
 
 if TYPE_CHECKING:
@@ -39,12 +46,14 @@ class Follower:
         self._attempt = attempt
         self._harness: Any = attempt.harness
         self._process = attempt.home.process
-        self._reader = spool.SpoolReader(self._process / "out", offset)
+        self._reader = SpoolReader(self._process / "out", offset)
         self._state = self._restore(state)
         self._punched = offset
         self._news = asyncio.Event()
         self._closing = False
-        self._limiter = Limiter(attempt.order.agent.limits, attempt.context.clock, attempt.home)
+        self._limiter = Limiter(
+            attempt.order.agent.limits, attempt.context.clock, attempt.home, _age_s(attempt.home.process)
+        )
         self.offset = offset
 
     def wake(self) -> None:
@@ -52,22 +61,24 @@ class Follower:
 
     async def follow(self) -> Outcome:
         """Until the agent is gone and everything it wrote is committed."""
-        with self._attempt.context.watch_run(self._process, self._news):
+        with self._attempt.context.watching.watched(self._process, self._news), self._reader:
             while True:
                 self._news.clear()
-                frames = self._reader.read()
-                if frames:
+                batch = self._reader.read()
+                if batch.cut:
+                    return await self._cut_off()
+                if batch.frames:
                     self._limiter.heard()
-                    await self._take(frames)
-                    continue
-                if await self._is_over():
-                    return await self._outcome()
-                await self._mind_limits()
-                await self._wait()
+                    await self._take(batch.frames)
+                elif not batch.more and await self._is_over():
+                    return self._outcome()
+                elif not batch.more:
+                    await self._mind_limits()
+                    await self._wait()
 
     # ---- frames --------------------------------------------------------------------------------------
 
-    async def _take(self, frames: Sequence[spool.Frame]) -> None:
+    async def _take(self, frames: Sequence[process.Frame]) -> None:
         state, facts = self._state, []
         for frame in frames:
             state, more = self._harness.decode(state, Frame(data=frame.data, truncated=frame.truncated))
@@ -80,7 +91,7 @@ class Follower:
         await self._report(frames[-1].end, state, facts)
         if self._harness.is_over(self._state) and not self._closing:
             self._closing = True
-            close_stdin(self._process)
+            await anyio.to_thread.run_sync(close_stdin, self._process)
 
     async def _report(self, end: int, state: Any, facts: Sequence[e.RunFact]) -> None:
         order = self._attempt.order
@@ -101,11 +112,12 @@ class Follower:
         if receipt.verdict == "behind":
             # The server has another position (its answer to us was lost): its word counts, read from there.
             self.offset, self._state = receipt.offset, self._restore(receipt.state)
-            self._reader.seek(receipt.offset)
+            self._reader.close()
+            self._reader = SpoolReader(self._process / "out", receipt.offset)
             return
         self.offset, self._state = end, state
         if self.offset - self._punched > PUNCH_EVERY_BYTES:
-            spool.punch(self._process / "out", self.offset)
+            punch(self._process / "out", self.offset)
             self._punched = self.offset
 
     def _restore(self, state: bytes) -> Any:
@@ -120,19 +132,24 @@ class Follower:
             return False
         if isinstance(state, HolderGone):
             # Its stdin has ended with the holder: give it the time to finish its turn, then sweep.
-            await self._attempt.context.settle_orphan(self._attempt.home, state)
-            return False
-        if isinstance(state, Vanished):
-            await self._attempt.context.sweep(self._attempt.home)
-        frames = self._reader.read()
-        if not frames:
-            frames = self._reader.read(final=True)
-            if not frames:
-                return True
-        await self._take(frames)
-        return False
+            settings = self._attempt.context.settings
+            if not await wait_gone(state.agent, settings.finish_turn_s):
+                log.warning("%s did not end after its holder died; it is stopped", self._attempt.order.run_id)
+        if isinstance(state, (HolderGone, Vanished)):
+            await anyio.to_thread.run_sync(kill_tree, self._process)
+        batch = self._reader.read(final=True)
+        if batch.frames:
+            await self._take(batch.frames)
+        return not batch.frames and not batch.more
 
-    async def _outcome(self) -> Outcome:
+    async def _cut_off(self) -> Outcome:
+        """Somebody truncated the spool: nothing after that can be trusted."""
+        await self._attempt.stop_agent()
+        return Outcome(
+            succeeded=False, reason=Reason.NO_RESULT, detail="its output file was cut short by somebody"
+        )
+
+    def _outcome(self) -> Outcome:
         state = probe(self._process)
         code = state.code if isinstance(state, Exited) else None
         if self._attempt.cancelled:
@@ -140,12 +157,15 @@ class Follower:
         limit = self._limiter.reached()
         if limit is not None:
             return Outcome(succeeded=False, reason=limit, exit_code=code, detail=self._limiter.detail(limit))
-        stderr = spool.tail(self._process / "err", STDERR_TAIL_BYTES)
+        stderr = read_tail(self._process / "err", STDERR_TAIL_BYTES)
         outcome: Outcome = self._harness.outcome(self._state, Exit(code=code, stderr=stderr))
+        if self._attempt.home.halted() and not outcome.succeeded:
+            detail = "stopped together with its worker"
+            return Outcome(succeeded=False, reason=Reason.KILLED, exit_code=code, detail=detail, lost=True)
         return outcome
 
     async def _mind_limits(self) -> None:
-        if self._limiter.check(spool.size(self._process / "out") + spool.size(self._process / "err")):
+        if self._limiter.check(_size(self._process / "out") + _size(self._process / "err")):
             await self._attempt.stop_agent()
 
     async def _wait(self) -> None:
@@ -158,6 +178,20 @@ class Follower:
     def _notice(self, kind: str, text: str) -> e.RunNoticed:
         about = self._attempt.about
         return e.RunNoticed(task_id=about.task_id, run_id=about.run_id, kind=kind, text=text)
+
+
+def _age_s(run_dir: Path) -> float:
+    """How long the agent has been running already, by the machine's own count; 0 when it is gone."""
+    state = probe(run_dir)
+    agent = state.agent if isinstance(state, (Alive, HolderGone)) else None
+    return 0.0 if agent is None else age_s(agent)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _join_said(facts: Sequence[e.RunFact]) -> list[e.RunFact]:

@@ -34,6 +34,8 @@ class RunHome:
         self._order = self.path / "order.json"
         self._captured = self.path / "captured.json"
         self._limit = self.path / "limit"
+        self._halted = self.path / "halted"
+        self._argv = self.path / "argv.json"
 
     def store_order(self, order: RunOrder) -> None:
         """Durable before anything is done: from here on the run survives us."""
@@ -51,10 +53,27 @@ class RunHome:
     def captured(self) -> Captured | None:
         return _read(self._captured, Captured)
 
+    def note_argv(self, argv: tuple[str, ...]) -> None:
+        """For `diagnose`; already masked."""
+        _write_bytes(self._argv, msgspec.json.encode(argv))
+
+    def argv(self) -> tuple[str, ...]:
+        try:
+            return msgspec.json.decode(self._argv.read_bytes(), type=tuple[str, ...])
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return ()
+
     def note_limit(self, word: str) -> None:
         """The agent is about to be stopped for reaching a limit; the first one counts."""
         if self.limit() is None:
             self._limit.write_text(word, encoding="ascii")
+
+    def note_halted(self) -> None:
+        """The agent is stopped only because its worker stops: the run shall be resumed."""
+        self._halted.touch()
+
+    def halted(self) -> bool:
+        return self._halted.exists()
 
     def limit(self) -> str | None:
         try:
@@ -74,9 +93,10 @@ class WorkerHome:
         self.runs = path / "runs"
         self.workspaces = path / "workspaces"
         self.mirrors = path / "mirrors"
+        self.sessions = path / "sessions"
 
     def open(self) -> None:
-        for folder in (self.runs, self.workspaces, self.mirrors):
+        for folder in (self.runs, self.workspaces, self.mirrors, self.sessions):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def run(self, run_id: str) -> RunHome:
@@ -106,9 +126,13 @@ class WorkerHome:
 
 
 def _write(path: Path, value: Struct) -> None:
+    _write_bytes(path, msgspec.json.encode(value))
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
     part = path.with_suffix(".part")
-    with part.open("wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(msgspec.json.encode(value))
+    with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)

@@ -9,12 +9,12 @@ from podium.worker.home import RunHome
 
 
 class Limiter:
-    def __init__(self, limits: Limits, clock: Clock, home: RunHome) -> None:
+    def __init__(self, limits: Limits, clock: Clock, home: RunHome, already_s: float) -> None:
         self._limits = limits
         self._clock = clock
         self._home = home
         self._began = self._heard = clock.monotonic()
-        self._before_s = home.age_s(clock.now())
+        self._already_s = already_s
 
     def heard(self) -> None:
         """The agent has written something."""
@@ -27,7 +27,7 @@ class Limiter:
         now = self._clock.monotonic()
         if output_bytes > self._limits.output_bytes:
             reason = Reason.LIMIT_OUTPUT
-        elif self._before_s + now - self._began > self._limits.run_s:
+        elif self._already_s + now - self._began > self._limits.run_s:
             reason = Reason.LIMIT_TIME
         elif now - self._heard > self._limits.idle_s:
             reason = Reason.LIMIT_IDLE
@@ -51,5 +51,5 @@ class Limiter:
         """How long nothing needs to be checked, seen from now."""
         now = self._clock.monotonic()
         idle = self._limits.idle_s - (now - self._heard)
-        total = self._limits.run_s - (self._before_s + now - self._began)
+        total = self._limits.run_s - (self._already_s + now - self._began)
         return max(0.01, min(idle, total))

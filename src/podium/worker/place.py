@@ -94,9 +94,7 @@ class RunPlace:
         found = self.known()
         if found is not None:
             await workspace.remove(self._git, found, self._root)
-        elif self._order.repository is None:
-            return  # an empty directory's content is nowhere else: retention removes it, not the end of a run
-        (self._root / self._order.workspace_of).rmdir()
+            (self._root / self._order.workspace_of).rmdir()
 
     async def live_diff(self, limit_bytes: int) -> Diff:
         """Raises NotFound when the run has no workspace here (any more)."""

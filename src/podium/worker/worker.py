@@ -16,7 +16,7 @@ from podium.kernel.errors import NotFound, PodiumError
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import RunId
 from podium.process.base import NotStarted
-from podium.process.launcher import probe
+from podium.process.probe import probe
 from podium.worker.answers import answer_output, answer_process
 from podium.worker.attempt import Attempt, Position, kill_everything
 from podium.worker.context import WorkerContext
@@ -25,6 +25,7 @@ from podium.worker.home import RunHome
 from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
+RETRY_S = 5.0
 
 
 class Worker:
@@ -40,7 +41,7 @@ class Worker:
         """Connect, adopt, work. Raises only what is a bug or a broken machine."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            tasks.start_soon(self._context.watch.run)
+            tasks.start_soon(self._context.watching.run)
             tasks.start_soon(self._context.reporter.run)
             tasks.start_soon(self._renew_forever)
             await self._context.bus.run(self._handle, self._introduce)
@@ -50,6 +51,7 @@ class Worker:
         async with anyio.create_task_group() as tasks:
             for home, _order in self._home.held():
                 if not isinstance(probe(home.process), NotStarted):
+                    home.note_halted()
                     tasks.start_soon(kill_everything, home)
 
     # ---- connection ----------------------------------------------------------------------------------
@@ -113,6 +115,8 @@ class Worker:
                 self._cancel(message.run_id)
             case m.DropRun():
                 self._drop(message.run_id)
+            case m.StopAgents():
+                await self.stop_agents()
             case m.AskProcess():
                 return answer_process(self._home.run(message.run_id), self._phase(message.run_id))
             case m.AskOutput():
@@ -151,16 +155,30 @@ class Worker:
         self._start(self._carry, attempt)
 
     async def _carry(self, attempt: Attempt) -> None:
+        """Until the run is over. What goes wrong on our side (a full disk, a bug) is tried again: an agent's
+        work waits on disk, and nobody is helped by a run that stands still."""
         run_id = attempt.order.run_id
-        try:
-            await attempt.run()
-        except Dropped:
+        while True:
+            try:
+                await attempt.run()
+            except Dropped:
+                self._attempts.pop(run_id, None)
+                self._drop(run_id)
+                return
+            except Exception:
+                log.exception("%s could not go on; tried again in %g s", run_id, RETRY_S)
+                await anyio.sleep(RETRY_S)
+                attempt = self._again(attempt)
+                continue
             self._attempts.pop(run_id, None)
-            self._drop(run_id)
-        except PodiumError:
-            log.exception("%s stands still until the worker starts again", run_id)
-        finally:
-            self._attempts.pop(run_id, None)
+            return
+
+    def _again(self, attempt: Attempt) -> Attempt:
+        position = Position(phase=attempt.phase)
+        fresh = Attempt(self._context, attempt.home, attempt.order, position, settle_older=self._settle_older)
+        fresh.cancelled = attempt.cancelled
+        self._attempts[attempt.order.run_id] = fresh
+        return fresh
 
     def _cancel(self, run_id: RunId) -> None:
         attempt = self._attempts.get(run_id)

@@ -1,0 +1,53 @@
+"""`./podium bench [--json]` measures; `./podium bench faults --kills N [--seed S]` kills."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["faults"]:
+        return _faults(arguments[1:])
+    return _figures(arguments)
+
+
+def _faults(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="podium bench faults", description=__doc__)
+    parser.add_argument("--kills", type=int, default=50, help="how many processes to kill (default 50)")
+    parser.add_argument("--seed", type=int, help="play a campaign again")
+    parser.add_argument(
+        "--json", action="store_true", help="accepted for symmetry; the answer always is JSON"
+    )
+    chosen = parser.parse_args(arguments)
+    from bench.faults import run_campaign
+
+    result = run_campaign(chosen.kills, chosen.seed)
+    print(json.dumps(result))
+    return 1 if result["lost"] or result["doubled"] or result["stuck"] else 0
+
+
+def _figures(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="podium bench", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--only", action="append", default=[], help="figures whose name contains this word")
+    chosen = parser.parse_args(arguments)
+    from bench.figures import measure
+
+    figures = measure(chosen.only)
+    if chosen.json:
+        print(json.dumps({"figures": figures}))
+    else:
+        for figure in figures:
+            met = "met" if figure["met"] else "MISSED"
+            print(
+                f"{figure['name']:<44} {figure['value']:>10,.2f} {figure['unit']:<9}"
+                f" floor {figure['floor']:>9,.2f}  ratio {figure['ratio']:>6.2f}"
+                f"  budget {figure['budget']:>9,.2f}  {met}"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""The commands that start something of ours: up, down, worker, demo, backup."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from podium.app.background import end_server, start_detached
+from podium.app.home import Home
+from podium.cli.errors import run as run_group
+from podium.cli.main import build
+from podium.kernel.config import Settings
+from podium.local.commands import register
+from podium.local.config import home_path, load_settings
+
+
+def run() -> int:
+    """Everything the `podium` command can do. Returns the exit code."""
+    group = build(start_server=lambda: start_detached(home_path()))
+    register(group)
+    for command in (up, down, worker, demo, backup):
+        group.add_command(command)
+    return run_group(group)
+
+
+def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:
+    home = Home(home_path())
+    settings, _ = load_settings(home.path, flags)
+    return home, settings
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Run in the background; returns once the server is healthy.")
+@click.option("--host", help="Address to listen on (loopback only for now).")
+@click.option("--port", type=int, help="Port; without it 4180 or the next free one.")
+@click.option("--capacity", type=int, help="Runs at once on this machine.")
+@click.option("--worker/--no-worker", "works", default=None, help="Whether this process also runs agents.")
+def up(detach: bool, host: str | None, port: int | None, capacity: int | None, works: bool | None) -> None:
+    """Start the server (and its worker) on this machine."""
+    flags = {"host": host, "port": port, "capacity": capacity, "worker": works}
+    home, settings = _settings(flags)
+    if detach:
+        words = [
+            f"--{name}={value}" for name, value in flags.items() if name != "worker" and value is not None
+        ]
+        words += [] if works is None else ["--worker" if works else "--no-worker"]
+        server = start_detached(home.path, words)
+        click.echo(
+            f"Podium {server.version} runs on {server.url} (pid {server.pid}). End it with: podium down"
+        )
+        return
+    from podium.app.daemon import Daemon
+
+    home.open()
+    _log_to(home.log if not sys.stderr.isatty() else None, settings)
+    daemon = Daemon(home, settings)
+    anyio.run(daemon.run)
+
+
+@click.command()
+@click.option("--stop-agents", is_flag=True, help="End the agents too; their tasks go on at the next start.")
+@click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for the end.")
+def down(stop_agents: bool, timeout_s: float) -> None:
+    """Stop the server. Agents that run go on and are taken up by the next `podium up`."""
+    ended = end_server(home_path(), stop_agents=stop_agents, timeout_s=timeout_s)
+    click.echo(ended)
+
+
+@click.command()
+@click.option("--name", default="worker", show_default=True, help="Its directory below $PODIUM_HOME.")
+@click.option("--capacity", type=int, help="Runs at once.")
+def worker(name: str, capacity: int | None) -> None:
+    """Run a worker in its own process, for the server on this $PODIUM_HOME."""
+    from podium.app.alone import work
+
+    home, settings = _settings({"capacity": capacity})
+    home.open()
+    _log_to(None, settings)
+
+    async def until_stopped() -> None:
+        async with anyio.create_task_group() as tasks:
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                tasks.start_soon(work, home, settings, name)
+                async for _ in signals:
+                    tasks.cancel_scope.cancel()
+                    return
+
+    anyio.run(until_stopped)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Exit when the tasks have ended.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print one JSON object.")
+@click.pass_context
+def demo(context: click.Context, once: bool, as_json: bool) -> None:
+    """Three agents mend a small project, each in its own workspace. Needs no key and no set-up."""
+    from podium.app.demo import run_demo
+
+    _, settings = _settings({"capacity": 3})
+    once = once or as_json or not sys.stdout.isatty()
+    _log_to(Path(os.devnull), settings)
+    context.exit(anyio.run(run_demo, settings, once, as_json))
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+def backup(target: Path, as_json: bool) -> None:
+    """Copy the database and artifacts to TARGET while the server works. TARGET is then a $PODIUM_HOME."""
+    from podium.store.backup import back_up
+
+    done = back_up(home_path(), target.absolute())
+    if as_json:
+        click.echo(json.dumps(done))
+    else:
+        click.echo(f"Saved to {target} ({done['bytes']:,} bytes, {done['artifacts']} artifacts).")
+        click.echo(f"To restore: PODIUM_HOME={target} podium up")
+
+
+def _log_to(path: Path | None, settings: Settings) -> None:
+    """Our log: on a terminal to stderr, otherwise to a file of bounded size."""
+    handler: logging.Handler
+    if path is None:
+        handler = logging.StreamHandler()
+    else:
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=settings.log_max_bytes, backupCount=1, delay=True
+        )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("podium")
+    root.addHandler(handler)
+    root.setLevel(settings.log_level.upper())
+    root.propagate = False

@@ -1,0 +1,149 @@
+"""The daemon: store, engine, gateway and (by default) a worker in one process. Start-up is recovery."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import anyio
+import anyio.abc
+
+from podium import __version__
+from podium.app.faults import arm_from_environment
+from podium.app.home import Home
+from podium.app.workers import worker_at
+from podium.bus.inprocess import InProcessBus
+from podium.bus.joined import JoinedServer
+from podium.bus.unix import UnixServer
+from podium.client.home import ServerFile, remove_server_file, write_server_file
+from podium.engine.defaults import define_defaults
+from podium.engine.engine import Engine, EngineSettings
+from podium.engine.mirrors import ServerMirrors
+from podium.gateway.app import build_app
+from podium.gateway.auth import ensure_tokens
+from podium.gateway.server import Server, listen
+from podium.gateway.settings import GatewaySettings
+from podium.git.command import Git
+from podium.kernel.config import Settings
+from podium.kernel.ids import IdMaker
+from podium.process.clock import SystemClock
+from podium.process.command import execute
+from podium.process.identity import identify
+from podium.process.procfs import boot_id
+from podium.store.store import Store
+
+log = logging.getLogger("podium.daemon")
+
+
+class Daemon:
+    """`async with daemon.running() as server:` … `await server.wait_stopped()`."""
+
+    def __init__(self, home: Home, settings: Settings) -> None:
+        self.home = home
+        self.settings = settings
+        self.clock = SystemClock(settings.clock_offset_s)
+        self.ids = IdMaker(self.clock, os.urandom)
+        self.store = Store(home.path, self.clock, boot_id=boot_id())
+        self.local_bus = InProcessBus()
+        self.bus = JoinedServer([self.local_bus.server_end(), UnixServer(home.bus_socket)])
+        git = Git(execute, home.path / "server" / "git-home", os.environ)
+        self.engine = Engine(
+            self.store,
+            self.bus,
+            self.ids,
+            ServerMirrors(git, home.path / "server" / "mirrors"),
+            engine_settings(settings),
+        )
+        self.url = ""
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or a shutdown asked for by the API. Agents live on."""
+        async with self.serving(signals=True) as stopped:
+            await stopped.wait()
+
+    @asynccontextmanager
+    async def serving(self, *, signals: bool = False) -> AsyncIterator[anyio.Event]:
+        """Everything at work inside the block; yields the event that tells that the server has stopped.
+
+        Raises Conflict when another daemon has this home or the port is in use, NewerDatabase, Unavailable.
+        """
+        self.home.open()
+        arm_from_environment(os.environ)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self.home.owned())
+            listening = listen(self.settings.host, self.settings.port)
+            stack.callback(listening.socket.close)
+            self.url = listening.url
+            await self.store.open(__version__)
+            stack.push_async_callback(self.store.close)
+            tokens = await ensure_tokens(self.store, self.home.path)
+            await self.store.writer.run(define_defaults)
+            gateway = GatewaySettings(host=listening.host, port=listening.port, version=__version__)
+            server = Server(build_app(self.engine, self.store, gateway), listening, signals=signals)
+            stopped = anyio.Event()
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            await tasks.start(self.engine.run)
+            await tasks.start(self._serve, server, stopped)
+            tasks.start_soon(self._stop_when_asked, server)
+            self._publish()
+            stack.callback(remove_server_file, self.home.path)
+            if self.settings.worker:
+                tasks.start_soon(self._work, tokens.worker)
+            log.info("podium %s serves %s on %s", __version__, self.home.path, self.url)
+            yield stopped
+            server.stop()
+            await stopped.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _serve(
+        self,
+        server: Server,
+        stopped: anyio.Event,
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        try:
+            await server.run(task_status=task_status)
+        finally:
+            stopped.set()
+
+    async def _stop_when_asked(self, server: Server) -> None:
+        await self.engine.stop_asked.wait()
+        server.stop()
+
+    async def _work(self, token: str) -> None:
+        async def address() -> tuple[str, str]:
+            return self.url, token
+
+        async with worker_at(
+            self.home,
+            self.settings,
+            self.home.worker_id(self.ids),
+            self.local_bus.worker_end(),
+            self.clock,
+            address,
+            directory=self.home.worker_dir(),
+        ) as worker:
+            await worker.run()
+
+    def _publish(self) -> None:
+        me = identify(os.getpid())
+        started = me.started if me is not None else 0
+        write_server_file(
+            self.home.path,
+            ServerFile(url=self.url, pid=os.getpid(), started=started, version=__version__),
+        )
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    return EngineSettings(
+        lease_ttl_s=settings.lease_ttl_s,
+        renew_every_s=settings.renew_every_s,
+        affinity_wait_s=settings.affinity_wait_s,
+        organisation=settings.organisation,
+        keep_events=timedelta(days=settings.keep_events_days),
+        keep_artifacts=timedelta(days=settings.keep_artifacts_days),
+    )

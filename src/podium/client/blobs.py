@@ -1,0 +1,84 @@
+"""Uploading and fetching artifacts. httpx is imported when first used: it costs start-up time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from podium.client.errors import error_from
+from podium.kernel.errors import NotFound, Unavailable
+from podium.kernel.ids import ArtifactId
+from podium.kernel.nouns import Artifact
+
+if TYPE_CHECKING:
+    import httpx
+
+PIECE_BYTES = 256 * 1024
+CONNECT_S = 5.0
+GAP_S = 60.0
+"""Longest wait for the server to take or give a piece."""
+
+
+async def put_artifact(
+    url: str,
+    token: str,
+    path: Path,
+    *,
+    media_type: str,
+    name: str,
+    task_id: str | None = None,
+    artifact_id: str | None = None,
+) -> ArtifactId:
+    """Stream the file at `path` to the server at `url`; it is kept under the SHA-256 of its bytes, which is
+    read from the file unless `artifact_id` says it. Again is no change, so after any failure simply call it
+    again. Cancellation leaves nothing there.
+
+    Raises NotFound when there is no file, Unavailable when the server cannot be reached, and what the
+    server refuses: InvalidRequest (other bytes than the id says), TooLarge, StorageFull.
+    """
+    import httpx
+
+    query = {"name": name, "media_type": media_type} | ({"task": task_id} if task_id else {})
+    timeout = httpx.Timeout(GAP_S, connect=CONNECT_S)
+    try:
+        size = (await anyio.Path(path).stat()).st_size
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {path}") from error
+    if artifact_id is None:
+        artifact_id = await anyio.to_thread.run_sync(artifact_id_of, path)
+    headers = {"authorization": f"Bearer {token}", "content-length": str(size), "content-type": _BYTES}
+    try:
+        async with httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as http:
+            answer = await http.put(
+                f"/api/v1/artifacts/{artifact_id}", params=query, headers=headers, content=_pieces(path)
+            )
+    except httpx.HTTPError as error:
+        raise unreachable(url, error) from error
+    if answer.status_code != 200:
+        raise error_from(answer.status_code, answer.content)
+    return msgspec.json.decode(answer.content, type=Artifact).id
+
+
+def artifact_id_of(path: Path) -> ArtifactId:
+    """The id that the bytes of a file have. Blocks."""
+    with path.open("rb") as file:
+        return ArtifactId(f"artifact_{hashlib.file_digest(file, 'sha256').hexdigest()}")
+
+
+def unreachable(url: str, error: httpx.HTTPError) -> Unavailable:
+    return Unavailable(f"{url} does not answer: {type(error).__name__}", hint="start one: podium up")
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while piece := await file.read(PIECE_BYTES):
+            yield piece
+
+
+_BYTES = "application/octet-stream"

@@ -1,0 +1,74 @@
+"""What the client gives back beside the nouns themselves."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from podium.kernel.nouns import Task, Worker
+
+Item = TypeVar("Item")
+
+
+class Page(Struct, Generic[Item], frozen=True, kw_only=True):
+    """Part of a list; `next` is what to pass as `after` for the following part, None at the end."""
+
+    items: tuple[Item, ...]
+    next: str | None = None
+
+
+class ShownTask(Task, frozen=True, kw_only=True):
+    """A task with its prompt."""
+
+    prompt: str = ""
+
+
+class ShownWorker(Worker, frozen=True, kw_only=True):
+    connected: bool = False
+    silent_s: float | None = None
+
+
+class Waited(Struct, frozen=True, kw_only=True):
+    task: Task
+    timed_out: bool
+
+
+class EventPage(Struct, frozen=True, kw_only=True):
+    """`events` as plain JSON objects, so that a type this client does not know still shows."""
+
+    events: tuple[dict[str, Any], ...]
+    cursor: str
+
+
+class Followed(Struct, frozen=True, kw_only=True):
+    """One event, and a place to go on from: nothing after this event is missed from there. None: the
+    beginning of the log."""
+
+    cursor: str | None
+    event: dict[str, Any]
+    """The envelope: seq, at, by, v, event."""
+
+
+class Output(Struct, frozen=True, kw_only=True):
+    """Raw bytes of a run's output. `next` is the offset after them, `size` what there was in all."""
+
+    data: bytes
+    offset: int
+    next: int
+    size: int
+
+
+class Diff(Struct, frozen=True, kw_only=True):
+    patch: bytes
+    truncated: bool
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    version: str
+    runs: dict[str, int]
+    workers_connected: int
+    capacity: int
+    followers: int
+    cursor: str
+    clean_start: bool

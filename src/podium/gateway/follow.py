@@ -1,0 +1,130 @@
+"""Following the log from a cursor: from the ring while it reaches back far enough, else from the store.
+
+Exactly once and in order for a client that comes back with the last cursor it saw: a cursor names a place
+in the log, and everything after it is sent, whichever of the two it comes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from msgspec import Struct
+from sqlalchemy import Connection, func, select
+
+from podium.gateway import cursor as cursors
+from podium.gateway.api import Api
+from podium.gateway.hub import Chunk, cut
+from podium.kernel.errors import InvalidRequest
+from podium.kernel.ids import kind_of
+from podium.store import schema
+from podium.store.ring import Entry
+from podium.store.unit import wire_of
+
+PAGE_EVENTS = 1_000
+MAX_TOPICS = 100
+EVERYTHING = "events"
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which events a follower gets: those of any of the subjects (none: all), of any of the types."""
+
+    tasks: frozenset[str] = frozenset()
+    runs: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+
+    @property
+    def everything(self) -> bool:
+        return not (self.tasks or self.runs or self.types)
+
+    def takes(self, entry: Entry) -> bool:
+        if self.types and entry.type not in self.types:
+            return False
+        if not self.tasks and not self.runs:
+            return True
+        return entry.task_id in self.tasks or entry.run_id in self.runs
+
+
+def wanted_of(topics: Iterable[str]) -> Wanted:
+    """From the topics of a subscription: `events`, `task:ID`, `run:ID`. Raises InvalidRequest."""
+    chosen = set(topics)
+    if len(chosen) > MAX_TOPICS:
+        raise InvalidRequest(f"at most {MAX_TOPICS} topics at once")
+    subjects: dict[str, set[str]] = {"task": set(), "run": set()}
+    for topic in chosen - {EVERYTHING}:
+        kind, _, subject = topic.partition(":")
+        if kind not in subjects or kind_of(subject) != kind:
+            raise InvalidRequest(f"there is no topic {topic[:80]!r}", hint="events, task:ID or run:ID")
+        subjects[kind].add(subject)
+    if EVERYTHING in chosen or not chosen:
+        return Wanted()
+    return Wanted(tasks=frozenset(subjects["task"]), runs=frozenset(subjects["run"]))
+
+
+async def place_of(api: Api, after: str | None) -> int:
+    """Where a follower begins; None is now. Raises InvalidRequest, or CursorExpired when it is too late."""
+    if after is None:
+        return api.hub.last_seq
+    seq = cursors.decode(after)
+    if api.hub.after(seq) is None or seq > api.hub.last_seq:
+        await api.store.reader.run(lambda c: _check(c, seq))
+    return seq
+
+
+async def follow(api: Api, place: int, wanted: Wanted) -> AsyncIterator[Chunk]:
+    """Chunks after `place`, without end; an empty one from time to time says that all is well.
+
+    Ends when the server stops. Raises CursorExpired when retention has overtaken a slow follower.
+    """
+    loop_time = asyncio.get_running_loop().time
+    heartbeat_s = api.settings.heartbeat_s
+    sent_at = loop_time()
+    while not api.hub.closed:
+        chunks: Iterable[Chunk]
+        found = api.hub.after(place)
+        if found is None:
+            at = place
+            entries = await api.store.reader.run(lambda c: _history(c, at, wanted))  # noqa: B023
+            chunks = cut(place, entries[0], entries[1])
+        else:
+            chunks = (found,)
+        for chunk in chunks:
+            place = chunk.last
+            narrowed = chunk if wanted.everything else _narrowed(chunk, wanted)
+            if narrowed.entries:
+                yield narrowed
+                sent_at = loop_time()
+        if not await api.hub.news(place, max(0.0, sent_at + heartbeat_s - loop_time())):
+            yield Chunk(place, place, ())
+            sent_at = loop_time()
+
+
+def _narrowed(chunk: Chunk, wanted: Wanted) -> Chunk:
+    return Chunk(chunk.before, chunk.last, [entry for entry in chunk.entries if wanted.takes(entry)])
+
+
+def _check(connection: Connection, seq: int) -> int:
+    """The newest event. Raises CursorExpired, or InvalidRequest for a place the log has not reached."""
+    events = schema.events
+    oldest, newest = connection.execute(select(func.min(events.c.seq), func.max(events.c.seq))).one()
+    if seq > (newest or 0):
+        raise InvalidRequest("that cursor lies in the future", hint="start again without a cursor")
+    if oldest is not None and 0 < seq < oldest - 1:
+        raise cursors.expired(oldest - 1)
+    return int(newest or 0)
+
+
+def _history(connection: Connection, after: int, wanted: Wanted) -> tuple[list[Entry], int]:
+    """The next page of the stored log, and how far it reaches."""
+    newest = _check(connection, after)
+    table = schema.events
+    columns = (table.c.seq, table.c.at, table.c.by, table.c.v, table.c.body)
+    query = select(*columns, table.c.type, table.c.task_id, table.c.run_id).where(table.c.seq > after)
+    if len(wanted.tasks) == 1 and not wanted.runs:
+        query = query.where(table.c.task_id == next(iter(wanted.tasks)))
+    rows = connection.execute(query.order_by(table.c.seq).limit(PAGE_EVENTS)).all()
+    entries = [
+        Entry(row.seq, row.task_id, row.run_id, row.type, wire_of(row.seq, row.at, row.by, row.v, row.body))
+        for row in rows
+    ]
+    return entries, entries[-1].seq if len(entries) == PAGE_EVENTS else max(newest, after)

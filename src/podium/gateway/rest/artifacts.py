@@ -1,0 +1,121 @@
+"""Artifacts: streamed in and verified, streamed out. The id is the content, so again is no change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, head, put
+from litestar.response import Stream
+from msgspec import Meta, Struct
+
+from podium.gateway.api import (
+    Api,
+    Ask,
+    Nothing,
+    Page,
+    api_of,
+    attachment,
+    encode,
+    id_of,
+    page_after,
+    query_of,
+    send_json,
+)
+from podium.gateway.blobs import pieces
+from podium.gateway.routes import Listed, about
+from podium.kernel.ids import parse_id
+from podium.kernel.nouns import Artifact
+from podium.store import queries, schema
+
+BYTES = "application/octet-stream"
+MediaType = Annotated[
+    str, Meta(max_length=100, pattern=r"^[a-z]+/[A-Za-z0-9.+-]+(; ?charset=[A-Za-z0-9-]+)?$")
+]
+
+
+class ArtifactPage(Page, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    task: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class Upload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the bytes are; `task` keeps them as long as that task needs them."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)] = "file"
+    media_type: MediaType = BYTES
+    task: Annotated[str, Meta(max_length=100)] | None = None
+
+
+@put(
+    "/artifacts/{id:str}",
+    status_code=200,
+    opt=about("Store bytes; refused when they are not what the id says.", query=Upload, takes=BYTES,
+              answer=Artifact),
+)  # fmt: skip
+async def put_one(request: Ask) -> Response[bytes]:
+    api, artifact_id, ask = api_of(request), id_of(request, "artifact"), query_of(request, Upload)
+    task_id = parse_id("task", ask.task) if ask.task is not None else None
+    stored, size = await api.store.artifacts.write(_body(request), expect=artifact_id)
+    artifact = Artifact(
+        id=stored,
+        size=size,
+        media_type=ask.media_type,
+        name=ask.name,
+        created_at=api.store.clock.now(),
+    )
+    await api.store.writer.run(lambda unit: unit.artifact(artifact, task_id))
+    return send_json(encode(artifact))
+
+
+@get("/artifacts", opt=about("List artifacts.", query=ArtifactPage, answer=Listed[Artifact]))
+async def list_them(request: Ask) -> Response[bytes]:
+    ask, api = query_of(request, ArtifactPage), api_of(request)
+    after = page_after(ask, "artifact")
+    return send_json(
+        await api.store.reader.run(
+            lambda c: queries.list_artifacts(c, limit=ask.limit, after=after, task=ask.task)
+        )
+    )
+
+
+@get("/artifacts/{id:str}", opt=about("The bytes of an artifact, as a download.", gives=BYTES))
+async def fetch_one(request: Ask) -> Stream:
+    query_of(request, Nothing)
+    api = api_of(request)
+    artifact = await _artifact(api, id_of(request, "artifact"))
+    path = api.store.artifacts.path(artifact.id)
+    return Stream(pieces(path), media_type=artifact.media_type, headers=_headers(artifact))
+
+
+@head("/artifacts/{id:str}", opt=about("Whether an artifact is here, and how large.", gives=BYTES))
+async def look_at_one(request: Ask) -> Response[None]:
+    query_of(request, Nothing)
+    api = api_of(request)
+    artifact = await _artifact(api, id_of(request, "artifact"))
+    api.store.artifacts.path(artifact.id)
+    return Response(None, headers=_headers(artifact) | {"content-type": artifact.media_type})
+
+
+def _headers(artifact: Artifact) -> dict[str, str]:
+    # Always a download and never run: what agents make is data, also when it calls itself a page.
+    return {
+        "content-length": str(artifact.size),
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+        "etag": f'"{artifact.id}"',
+        **attachment(artifact.name),
+    }
+
+
+async def _body(request: Ask) -> AsyncIterator[bytes]:
+    async for piece in request.stream():
+        if piece:
+            yield piece
+
+
+async def _artifact(api: Api, artifact_id: str) -> Artifact:
+    doc = await api.store.reader.run(lambda c: queries.show(c, schema.artifacts, artifact_id, "artifact"))
+    return msgspec.json.decode(doc, type=Artifact)
+
+
+ROUTES = [put_one, list_them, fetch_one, look_at_one]

@@ -1,0 +1,58 @@
+"""The event log by cursor, as pages. Following it live stands in `gateway/stream.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, get
+from msgspec import Meta, Raw, Struct
+from sqlalchemy import Connection
+
+from podium.gateway import cursor
+from podium.gateway.api import Ask, api_of, encode, query_of, send_json
+from podium.gateway.openapi import Events
+from podium.gateway.routes import about
+from podium.kernel.errors import CursorExpired, InvalidRequest
+from podium.store import queries
+
+MAX_EVENTS = 1_000
+MAX_TYPES = 50
+
+
+class EventPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Oldest first, strictly after `after`; without it, from the beginning of what is kept."""
+
+    after: Annotated[str, Meta(max_length=100)] | None = None
+    task: Annotated[str, Meta(max_length=100)] | None = None
+    run: Annotated[str, Meta(max_length=100)] | None = None
+    type: Annotated[str, Meta(max_length=2_000)] | None = None
+    """One type, or several with commas between them."""
+    limit: Annotated[int, Meta(ge=1, le=MAX_EVENTS)] = 200
+
+
+@get("/events", opt=about("Events after a cursor.", query=EventPage, answer=Events))
+async def list_them(request: Ask) -> Response[bytes]:
+    ask, api = query_of(request, EventPage), api_of(request)
+    after = cursor.decode(ask.after) if ask.after is not None else 0
+    types = types_of(ask.type)
+
+    def read(connection: Connection) -> tuple[list[bytes], int]:
+        return queries.list_events(
+            connection, after=after, limit=ask.limit, task=ask.task, run=ask.run, types=types
+        )
+
+    try:
+        events, last = await api.store.reader.run(read)
+    except CursorExpired as error:
+        raise cursor.expired(int(error.details["oldest"])) from None
+    return send_json(encode({"events": [Raw(event) for event in events], "cursor": cursor.encode(last)}))
+
+
+def types_of(raw: str | None) -> tuple[str, ...]:
+    types = tuple(part for part in (raw or "").split(",") if part)
+    if len(types) > MAX_TYPES:
+        raise InvalidRequest(f"at most {MAX_TYPES} types at once")
+    return types
+
+
+ROUTES = [list_them]

@@ -1,0 +1,122 @@
+"""Projects: add (the repository is tried first), list, show, remove. Named by id or by name."""
+
+from __future__ import annotations
+
+from litestar import Response, delete, get, post
+from sqlalchemy import Connection, select
+
+from podium.engine.commands import AddProject, add_project, remove_project
+from podium.engine.repositories import canonical_repository
+from podium.gateway.api import (
+    GONE,
+    Api,
+    Ask,
+    Nothing,
+    Page,
+    api_of,
+    body_of,
+    by,
+    change,
+    key_for,
+    made,
+    page_after,
+    query_of,
+    replied,
+    send_json,
+)
+from podium.gateway.routes import Listed, about
+from podium.kernel.errors import NotFound
+from podium.kernel.ids import kind_of
+from podium.kernel.nouns import Project
+from podium.store import queries, schema
+from podium.store.idempotency import Answer, Key, once
+from podium.store.unit import Unit
+
+
+class _FirstTimeError(NotFound):
+    """This key has not been used before."""
+
+
+@post(
+    "/projects",
+    opt=about(
+        "Add a project. Its repository is tried first: unreachable, nothing is created.",
+        body=AddProject,
+        answer=Project,
+        status=201,
+        changes=True,
+    ),
+)
+async def add_one(request: Ask) -> Response[bytes]:
+    ask, raw = await body_of(request, AddProject)
+    api, who = api_of(request), by(request)
+    organisation = api.engine.settings.organisation
+    earlier = await _answered_before(api, key_for(request, raw))
+    if earlier is not None:
+        return replied(earlier)
+    if ask.repository is not None:
+        await api.engine.mirrors.probe(canonical_repository(ask.repository, organisation=organisation))
+
+    def effect(unit: Unit) -> Answer:
+        return made(add_project(unit, ask, by=who, ids=api.engine.ids, organisation=organisation), 201)
+
+    return await change(request, raw, effect)
+
+
+@get("/projects", opt=about("List projects, newest first.", query=Page, answer=Listed[Project]))
+async def list_them(request: Ask) -> Response[bytes]:
+    ask, api = query_of(request, Page), api_of(request)
+    after = page_after(ask, "project")
+    return send_json(
+        await api.store.reader.run(lambda c: queries.list_projects(c, limit=ask.limit, after=after))
+    )
+
+
+@get("/projects/{id:str}", opt=about("One project, by id or name.", answer=Project))
+async def show_one(request: Ask) -> Response[bytes]:
+    query_of(request, Nothing)
+    reference = str(request.path_params["id"])
+    return send_json(await api_of(request).store.reader.run(lambda c: _doc(c, reference)))
+
+
+@delete(
+    "/projects/{id:str}",
+    status_code=200,
+    opt=about("Forget a project, by id or name; its tasks stay.", answer=Nothing, changes=True),
+)
+async def remove_one(request: Ask) -> Response[bytes]:
+    reference, who = str(request.path_params["id"]), by(request)
+
+    def effect(unit: Unit) -> Answer:
+        remove_project(unit, reference, by=who)
+        return GONE
+
+    return await change(request, b"", effect)
+
+
+async def _answered_before(api: Api, key: Key | None) -> Answer | None:
+    """What was answered under `key`, so that a repeat does not depend on the repository being there."""
+    if key is None:
+        return None
+
+    def effect(_unit: Unit) -> Answer:
+        raise _FirstTimeError
+
+    try:
+        return await api.store.writer.run(lambda unit: once(unit, key, effect), durable=False)
+    except _FirstTimeError:
+        return None
+
+
+def _doc(connection: Connection, reference: str) -> bytes:
+    if kind_of(reference) == "project":
+        return queries.show(connection, schema.projects, reference, "project")
+    row = connection.execute(
+        select(schema.projects.c.doc).where(schema.projects.c.name == reference[:200])
+    ).first()
+    if row is None:
+        raise NotFound(f"there is no project {reference[:80]!r}", hint="list them with: podium projects list")
+    return bytes(row[0])
+
+
+ROUTES = [add_one, list_them, show_one, remove_one]

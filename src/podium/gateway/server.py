@@ -1,0 +1,246 @@
+"""uvicorn, bent to our needs: bounded heads, streams ended before waiting, exit 0, the port known first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import anyio.abc
+import httptools
+import uvicorn
+from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from podium.gateway.app import Gateway
+from podium.gateway.errors import envelope
+from podium.kernel.errors import Conflict, InvalidRequest
+
+DEFAULT_PORT = 4180
+PORTS_TRIED = 100
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_S = 10.0
+"""From the connection, or the first byte of a further request, to the end of its head."""
+KEEP_ALIVE_S = 30
+GRACE_S = 3
+"""Net for requests that do not end by themselves when the server stops."""
+MAX_CONNECTIONS = 2_000
+MAX_SOCKET_MESSAGE_BYTES = 64 * 1024
+BACKLOG = 512
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Listening(Struct, frozen=True, kw_only=True):
+    """A bound address. The kernel already queues connections to it; a server answers them."""
+
+    socket: socket.socket
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def listen(host: str = "127.0.0.1", port: int | None = None) -> Listening:
+    """Bind. Without a port: 4180, or the next free one; with one, that (0: any).
+
+    Raises Conflict when the port is in use, InvalidRequest for an address that is not this machine's own
+    loopback: there is no encryption yet, and a token must not travel a network without.
+    """
+    if not _is_loopback(host):
+        raise InvalidRequest(
+            f"{host} is reachable from other machines, and Podium does not encrypt yet",
+            hint="serve 127.0.0.1 and reach it through a tunnel: ssh -L 4180:127.0.0.1:4180 HOST",
+        )
+    ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else (port,)
+    for candidate in ports:
+        try:
+            bound = _bind(host, candidate)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            raise InvalidRequest(f"{host}:{candidate} cannot be bound: {error.strerror}") from error
+        return Listening(socket=bound, host=host, port=bound.getsockname()[1])
+    taken = f"port {port} is in use" if port is not None else f"ports {ports[0]} to {ports[-1]} are in use"
+    raise Conflict(taken, hint="choose another with --port, or see who has it: podium status")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol must be named: asyncio switches Nagle off only on sockets that say they are TCP, and
+    # with it on every second small answer waits 40 ms for an acknowledgement.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(BACKLOG)
+        made.setblocking(False)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def connection_limit() -> int:
+    """Half of the files this process may open, so that the store and the agents keep theirs."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """The parser itself limits neither the size of a head nor its time (measured: 100 MB were taken)."""
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > connection_limit():
+            transport.abort()
+            return
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_over()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            if self._head_timer is None:
+                self._expect_head()
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self._ends_in(data):
+                self.transport.abort()
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_is_over()
+        if not self.url.startswith(b"/"):
+            # A whole address as target names a second host beside the Host header: which one counts?
+            raise httptools.HttpParserInvalidURLError
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        body = envelope(InvalidRequest("that is not HTTP as this server speaks it"))
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            b"x-content-type-options: nosniff\r\n"
+            b"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
+            b"connection: close\r\ncontent-length: " + str(len(body)).encode() + b"\r\n\r\n"
+        )
+        self.transport.write(head + body)
+        self.transport.close()
+
+    def _ends_in(self, data: bytes) -> bool:
+        """Whether the head is over within `data`, so that what made it large is a body."""
+        end = data.find(b"\r\n\r\n")
+        return end >= 0 and self._head_bytes - len(data) + end <= MAX_HEAD_BYTES
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self._head_is_late)
+
+    def _head_is_over(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """Serve one gateway on one bound address, in a task group of the caller.
+
+    `run` returns when `stop()` was called or a signal came (`signals=True`, main thread only): streams are
+    ended, running requests get `GRACE_S`. It never re-raises the signal, so the process can exit 0.
+    """
+
+    def __init__(self, gateway: Gateway, listening: Listening, *, signals: bool = False) -> None:
+        super().__init__(_config(gateway))
+        self._gateway = gateway
+        self._listening = listening
+        self._signals = signals
+        self._task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+
+    async def run(  # type: ignore[override]
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Answers requests from the moment `task_status.started()` is called."""
+        self._task_status = task_status
+        await self.serve(sockets=[self._listening.socket])
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._task_status.started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gateway.stopping()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if not self._signals or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self) -> None:
+        # A second one does not wait for anybody.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _config(gateway: Gateway) -> uvicorn.Config:
+    application: Any = gateway
+    return uvicorn.Config(
+        application,
+        http=BoundedProtocol,
+        ws="websockets-sansio",
+        ws_max_size=MAX_SOCKET_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+    )

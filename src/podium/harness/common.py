@@ -1,0 +1,97 @@
+"""Small things every codec needs: bounded text, safe JSON, the outcome of a program that said nothing."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import msgspec
+
+from podium.harness.base import MAX_TEXT_BYTES, About, Exit
+from podium.kernel import events as e
+from podium.kernel.nouns import Outcome, Reason, Usage
+
+MAX_DETAIL = 2_000
+
+
+class Voice:
+    """Makes the events of one run: bounded, and about nobody else."""
+
+    def __init__(self, about: About) -> None:
+        self._task, self._run = about.task_id, about.run_id
+
+    def said(self, text: str, *, final: bool = False) -> e.RunSaid:
+        return e.RunSaid(task_id=self._task, run_id=self._run, text=bounded(text), final=final)
+
+    def thought(self, text: str) -> e.RunThought:
+        return e.RunThought(task_id=self._task, run_id=self._run, text=bounded(text))
+
+    def called(self, call_id: str, name: str, given: Any) -> e.RunToolCalled:
+        """`given` is plain JSON data; too large, it is replaced by its beginning as text."""
+        raw = msgspec.json.encode(given)
+        if len(raw) > MAX_TEXT_BYTES:
+            raw = msgspec.json.encode({"truncated": bounded(raw.decode("utf-8", "replace"), 4096)})
+        return e.RunToolCalled(
+            task_id=self._task,
+            run_id=self._run,
+            call_id=call_id[:200],
+            name=name[:200],
+            input=msgspec.Raw(raw),
+        )
+
+    def returned(self, call_id: str, output: str, *, is_error: bool) -> e.RunToolReturned:
+        return e.RunToolReturned(
+            task_id=self._task,
+            run_id=self._run,
+            call_id=call_id[:200],
+            output=bounded(output),
+            is_error=is_error,
+        )
+
+    def used(self, usage: Usage) -> e.RunUsed:
+        return e.RunUsed(task_id=self._task, run_id=self._run, usage=usage)
+
+    def session(self, session_id: str) -> e.RunSessionKnown:
+        return e.RunSessionKnown(task_id=self._task, run_id=self._run, session_id=session_id[:200])
+
+    def noticed(self, kind: str, text: str) -> e.RunNoticed:
+        return e.RunNoticed(task_id=self._task, run_id=self._run, kind=kind, text=bounded(text, 4096))
+
+
+def bounded(text: str, limit: int = MAX_TEXT_BYTES) -> str:
+    """`text` in at most `limit` bytes of UTF-8, cut between characters."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= limit:
+        return raw.decode()
+    return raw[:limit].decode("utf-8", "ignore") + "…"
+
+
+def as_text(data: bytes) -> str:
+    """Bytes of an agent as text: what is not UTF-8 becomes U+FFFD, NUL too."""
+    return bounded(data.decode("utf-8", "replace").replace("\0", "\ufffd"))
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """A frame as a JSON object; None for everything else, however hostile."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def silent_end(exit: Exit) -> Outcome:
+    """The outcome of a program that ended without its own say.
+
+    Killed by SIGKILL, or nobody saw its end: something outside ended it, so the run counts as lost and may
+    be tried again. Any other end is the program's own failure.
+    """
+    stderr = as_text(exit.stderr).strip()
+    last = stderr.splitlines()[-1][:MAX_DETAIL] if stderr else ""
+    if exit.code is None or exit.code == -signal.SIGKILL:
+        return Outcome(succeeded=False, reason=Reason.KILLED, detail=last, exit_code=exit.code, lost=True)
+    if exit.code == 127:
+        return Outcome(succeeded=False, reason=Reason.PROGRAM_MISSING, detail=last, exit_code=127)
+    how = f"signal {-exit.code}" if exit.code < 0 else f"exit code {exit.code}"
+    detail = f"{how}: {last}" if last else how
+    return Outcome(succeeded=False, reason=Reason.NO_RESULT, detail=detail, exit_code=exit.code)

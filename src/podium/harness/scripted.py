@@ -1,0 +1,140 @@
+"""The scripted agent that ships with Podium: real work, no model (`docs/reference/scripted-agent.md`)."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest
+from podium.harness.common import Voice, as_text, json_object, silent_end
+from podium.kernel import events as e
+from podium.kernel.errors import InvalidRequest
+from podium.kernel.nouns import Agent, Outcome, Reason, Usage
+
+_BLOCK = re.compile(r"```script\s*\n(.*?)```", re.DOTALL)
+_PROGRAM = "podium.testing.scripted_agent"
+LEFT_OFF = 75
+"""Its exit code when stdin closed before the script ended: the session can go on."""
+_REASONS = {"interrupted": Reason.INTERRUPTED}
+
+
+class ScriptedState(Struct, frozen=True, kw_only=True):
+    """The result, once said."""
+
+    status: str | None = None
+    message: str = ""
+    error_class: str = ""
+
+
+class Scripted:
+    """The prompt holds the script in a ```script block, or is the script itself. Options: `journal`, the
+    directory of its journals (default: one that this worker keeps)."""
+
+    name: ClassVar[str] = "scripted"
+    joins_said: ClassVar[bool] = False
+    State = ScriptedState
+
+    def __init__(self, about: About) -> None:
+        self._about = about
+        self._voice = Voice(about)
+
+    @classmethod
+    def validate(cls, agent: Agent) -> None:
+        unknown = set(agent.options) - {"journal"}
+        if unknown:
+            raise InvalidRequest(
+                f"the scripted harness has no option {min(unknown)!r}", hint="it has: journal"
+            )
+
+    def launch(self, request: LaunchRequest) -> LaunchPlan:
+        block = _BLOCK.search(request.prompt)
+        script = (block.group(1) if block else request.prompt).strip()
+        if not script.startswith("{"):
+            raise InvalidRequest("the prompt holds no script", hint="see docs/reference/scripted-agent.md")
+        session = request.session_id or f"s-{self._about.run_id}"
+        return LaunchPlan(
+            # -P: a workspace that has a `podium` directory must not become the program.
+            argv=(sys.executable, "-P", "-m", _PROGRAM, "--session", session),
+            env={
+                "PODIUM_SCRIPT": str(request.files_dir / "script.json"),
+                "PODIUM_JOURNAL": request.agent.options.get("journal") or str(request.keep_dir / "scripted"),
+            },
+            files={"script.json": script.encode()},
+            session_id=session,
+        )
+
+    def begin(self) -> ScriptedState:
+        return ScriptedState()
+
+    def decode(self, state: ScriptedState, frame: Frame) -> tuple[ScriptedState, Sequence[e.RunFact]]:
+        said = json_object(frame.data)
+        kind = said.get("type") if said is not None else None
+        if said is None or not isinstance(kind, str):
+            return state, (self._voice.noticed("undecodable", as_text(frame.data[:500])),)
+        if kind == "result":
+            status = "success" if said.get("status") == "success" else "failed"
+            message, error_class = _word(said, "message"), _word(said, "error_class")
+            state = replace(state, status=status, message=message[:2000], error_class=error_class[:100])
+            return state, (self._voice.said(message, final=True),)
+        return state, (self._fact(kind, said),)
+
+    def is_over(self, state: ScriptedState) -> bool:
+        return state.status is not None
+
+    def outcome(self, state: ScriptedState, exit: Exit) -> Outcome:
+        if state.status == "success":
+            return Outcome(succeeded=True, reason=Reason.COMPLETED, exit_code=exit.code)
+        if state.status == "failed":
+            reason = _REASONS.get(state.error_class, Reason.AGENT_FAILED)
+            return Outcome(succeeded=False, reason=reason, detail=state.message, exit_code=exit.code)
+        if exit.code == LEFT_OFF:
+            return Outcome(
+                succeeded=False, reason=Reason.KILLED, detail="its input ended", exit_code=LEFT_OFF, lost=True
+            )
+        return silent_end(exit)
+
+    def interrupt(self) -> bytes | None:
+        return b'{"type":"interrupt"}'
+
+    def _fact(self, kind: str, said: dict[str, Any]) -> e.RunFact:
+        voice = self._voice
+        match kind:
+            case "init":
+                return voice.session(_word(said, "session"))
+            case "say":
+                return voice.said(_word(said, "text"))
+            case "think":
+                return voice.thought(_word(said, "text"))
+            case "tool_call":
+                return voice.called(_word(said, "id"), _word(said, "name"), said.get("input", {}))
+            case "tool_return":
+                failed = said.get("is_error") is True
+                return voice.returned(_word(said, "id"), _word(said, "output"), is_error=failed)
+            case "usage":
+                return voice.used(_usage(said))
+            case _:
+                return voice.noticed("unknown_frame", kind[:100])
+
+
+def _word(said: dict[str, Any], key: str) -> str:
+    value = said.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _usage(said: dict[str, Any]) -> Usage:
+    def count(key: str) -> int:
+        value = said.get(key, 0)
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
+
+    cost = said.get("cost_usd")
+    known = isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < 1e9
+    return Usage(
+        input_tokens=count("input_tokens"),
+        output_tokens=count("output_tokens"),
+        cost_usd=float(cost) if known and cost is not None else None,
+    )
