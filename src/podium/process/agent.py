@@ -22,30 +22,38 @@ _NOT_DEFAULT = {
 }
 
 
-def start_agent(launch: layout.Launch, stdin: int, mask: int, report: int) -> int:
-    """Fork the agent with `stdin`, `out` and `err`; returns its pid. `mask` is the umask it gets.
+def start_agent(launch: layout.Launch, stdin: int, mask: int) -> int:
+    """Fork the agent with `stdin`, `out` and `err`, and name it; returns its pid. `mask` is its umask.
 
-    Once the child has left its identity it says `held` on `report`; a program that cannot be executed
-    exits with 127. Raises OSError when there can be no process.
+    It becomes the program only when its identity stands on disk; one that cannot be executed exits with
+    127. Raises OSError when there can be no process, or no file; then nothing was started.
     """
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    out = os.open(layout.OUTPUT, append, 0o600)
-    err = os.open(layout.ERRORS, append, 0o600)
+    descriptors = (
+        stdin,
+        os.open(layout.OUTPUT, append, 0o600),
+        os.open(layout.ERRORS, append, 0o600),
+    )
+    gate, go = os.pipe()
     # Until the child has default signals it must get none: a TERM meant for the agent would run the
     # holder's handler in it, whose wake-up pipe is the holder's own.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
         pid = os.fork()
         if not pid:
-            _become_agent(launch, (stdin, out, err), mask, report)
+            os.close(go)
+            _become_agent(launch, descriptors, mask, gate)
+        # Named by us while the child gets ready. Should we die here the gate never opens: it ends unborn.
+        write_whole(layout.AGENT, procfs.identity_line(pid))
+        os.write(go, b"!")
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    os.close(out)
-    os.close(err)
+        for descriptor in (*descriptors, gate, go):
+            os.close(descriptor)
     return pid
 
 
-def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask: int, report: int) -> None:
+def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask: int, gate: int) -> None:
     """The forked child turns into the agent, or leaves a line in `err` and ends with 127. Never returns."""
     try:
         for number, source in enumerate(descriptors):
@@ -54,12 +62,11 @@ def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask
             signal.signal(number, signal.SIG_DFL)
         # A session of its own: `kill 0` in an agent must not reach its holder.
         os.setsid()
-        # Written before exec, not by the parent after fork: no moment at which an agent runs unnamed.
-        write_whole(layout.AGENT, procfs.identity_line(os.getpid()))
-        answer(report, "held")
+        os.umask(mask)
+        if not os.read(gate, 1):
+            return
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.umask(mask)
         os.chdir(launch.cwd)
         os.execvpe(launch.argv[0], launch.argv, launch.env)
     except BaseException as error:

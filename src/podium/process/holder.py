@@ -70,9 +70,9 @@ def _install_signals() -> int:
 def hold(run_dir: str, wake: int, report: int = -1, taken: int = -1) -> None:
     """Hold one run from start to end, in a process made ready; returns when `exit` stands.
 
-    `report` is a descriptor on which one line says what became of the start: `held` (said by the agent's
-    process itself, once it has left its identity), `taken` (another holder has or had this run) or
-    `error TEXT`. It and `taken` are closed once that is said.
+    `report` is a descriptor on which one line says what became of the start: `held` (the agent exists and
+    is named), `taken` (another holder has or had this run) or `error TEXT`. It and `taken` are closed once
+    that is said.
     """
     mask = os.umask(0o077)
     lock = -1
@@ -83,16 +83,16 @@ def hold(run_dir: str, wake: int, report: int = -1, taken: int = -1) -> None:
             answer(report, "taken")
             return
         holder = _Holder(wake)
-        holder.start(mask, report)
+        holder.start(mask)
     except (OSError, ValueError) as error:
         # Before the answer: whoever launches again at once must not find the run held by a dying process.
         if lock >= 0:
             os.close(lock)
         answer(report, f"error {error}")
         raise
-    for descriptor in (report, taken):
-        if descriptor >= 0:
-            os.close(descriptor)
+    answer(report, "held")
+    if taken >= 0:
+        os.close(taken)
     try:
         holder.run()
     except BaseException:
@@ -134,7 +134,7 @@ class _Holder:
         self._killed = False
         self._childless = False
 
-    def start(self, mask: int, report: int) -> None:
+    def start(self, mask: int) -> None:
         """Start the agent. When that fails nothing has happened and the run may be launched again."""
         # The environment may hold secrets: they leave the disk before the agent exists.
         os.unlink(layout.LAUNCH)
@@ -142,11 +142,10 @@ class _Holder:
         try:
             stdin, feed = os.pipe()
             os.set_blocking(feed, False)
-            self._agent = start_agent(self._launch, stdin, mask, report)
+            self._agent = start_agent(self._launch, stdin, mask)
         except OSError:
             os.unlink(layout.HOLDER)
             raise
-        os.close(stdin)
         self._relay = Relay(self._spool, feed)
 
     def run(self) -> None:
