@@ -231,6 +231,19 @@ async def test_a_holder_can_be_run_by_hand(runs: Runs) -> None:
     assert (state.code, runs.output(run)) == (0, b"hello\n")
 
 
+async def test_signals_blocked_by_whoever_started_the_template_stay_with_them(runs: Runs) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
+    try:
+        # Started from this thread on purpose: a new process inherits the mask of the thread that forks it.
+        runs.launcher._ready_template().end()
+        runs.launcher._ready_template()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    run = await runs.launch("sh", "-c", "grep SigBlk: /proc/self/status; kill $$; sleep 1000")
+    assert (await runs.ended(run)).code == -signal.SIGTERM
+    assert int(runs.output(run).split()[1], 16) & ~(0b11 << 31) == 0
+
+
 async def test_exit_stands_before_the_holder_is_gone_and_nothing_temporary_remains(runs: Runs) -> None:
     run = await runs.launch("true")
     await until(run, lambda: (run / layout.EXIT).exists())
