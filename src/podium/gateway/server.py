@@ -120,6 +120,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Whatever handlers the process has: addresses hold ids and, by mistake, secrets.
+        self.access_log = False
         if len(self.connections) > connection_limit():
             transport.abort()
             return
