@@ -194,7 +194,15 @@ async def test_topics_narrow_a_socket_to_tasks_and_runs(rig: Serving, http: http
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"topics": ["nonsense"]}', '{"topics": ["task:run_x"]}', '{"aftr": null}', '{"after": 3}'],
+    [
+        "",
+        "{",
+        "[]",
+        '{"topics": ["nonsense"]}',
+        '{"topics": ["task:run_x"]}',
+        '{"aftr": null}',
+        '{"after": 3}',
+    ],
 )
 async def test_a_subscription_that_is_not_right_is_told_so(rig: Serving, text: str) -> None:
     async with socket_of(rig) as socket:
@@ -267,50 +275,48 @@ async def test_everybody_who_follows_is_let_go_when_the_server_stops(tmp_path: P
     codes: list[int] = []
     streams: list[bool] = []
     waits: list[int] = []
-    async with serving(tmp_path, engine=EngineSettings()) as rig:
-        async with rig.client() as http:
-            task = await open_task(http)
+    async with serving(tmp_path, engine=EngineSettings()) as rig, rig.client() as http:
+        task = await open_task(http)
 
-            async def by_socket() -> None:
-                async with socket_of(rig) as socket:
-                    await subscribe(socket, None)
-                    try:
-                        while True:
-                            await message(socket)
-                    except ConnectionClosed as closed:
-                        codes.append(closed.rcvd.code if closed.rcvd else 0)
+        async def by_socket() -> None:
+            async with socket_of(rig) as socket:
+                await subscribe(socket, None)
+                try:
+                    while True:
+                        await message(socket)
+                except ConnectionClosed as closed:
+                    codes.append(closed.rcvd.code if closed.rcvd else 0)
 
-            async def by_stream() -> None:
-                async with http.stream("GET", "/events/stream") as answer:
-                    async for _ in answer.aiter_lines():
-                        pass
-                streams.append(True)
+        async def by_stream() -> None:
+            async with http.stream("GET", "/events/stream") as answer:
+                async for _ in answer.aiter_lines():
+                    pass
+            streams.append(True)
 
-            async def by_wait() -> None:
-                answer = await http.get(f"/tasks/{task['id']}/wait", params={"timeout_s": 100})
-                waits.append(answer.status_code)
+        async def by_wait() -> None:
+            answer = await http.get(f"/tasks/{task['id']}/wait", params={"timeout_s": 100})
+            waits.append(answer.status_code)
 
-            with anyio.fail_after(8):
-                async with anyio.create_task_group() as tasks:
-                    for _ in range(5):
-                        for follower in (by_socket, by_stream, by_wait):
-                            tasks.start_soon(follower)
-                    while rig.server._gateway._api.hub.followers < 15:
-                        await anyio.sleep(0)
-                    rig.server.stop()
+        with anyio.fail_after(8):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(5):
+                    for follower in (by_socket, by_stream, by_wait):
+                        tasks.start_soon(follower)
+                while rig.server._gateway._api.hub.followers < 15:
+                    await anyio.sleep(0)
+                rig.server.stop()
     assert codes == [1012] * 5
     assert streams == [True] * 5
     assert waits == [503] * 5
 
 
 async def test_too_many_followers_are_refused_by_name(tmp_path: Path) -> None:
-    async with serving(tmp_path, max_followers=1) as rig, rig.client() as http:
-        async with socket_of(rig) as first:
-            await subscribe(first, None)
-            async with socket_of(rig) as second:
-                assert (await subscribe(second, None))["error"]["code"] == "rate_limited"
-            task = await open_task(http)
-            assert error_of(await http.get(f"/tasks/{task['id']}/wait")) == (429, "rate_limited")
+    async with serving(tmp_path, max_followers=1) as rig, rig.client() as http, socket_of(rig) as first:
+        await subscribe(first, None)
+        async with socket_of(rig) as second:
+            assert (await subscribe(second, None))["error"]["code"] == "rate_limited"
+        task = await open_task(http)
+        assert error_of(await http.get(f"/tasks/{task['id']}/wait")) == (429, "rate_limited")
 
 
 async def test_fifty_clients_share_one_encoding_of_each_chunk(rig: Serving) -> None:
@@ -335,3 +341,32 @@ async def test_fifty_clients_share_one_encoding_of_each_chunk(rig: Serving) -> N
     assert all(mine == got[0] for mine in got)
     assert len(got[0]) == 200
     assert len(hub._chunks) <= 21
+
+
+async def test_a_page_read_while_the_log_grows_is_never_given_twice(tmp_path: Path) -> None:
+    """The end of the log used to be looked up before the rows, so the cursor could lie before them."""
+    async with serving(tmp_path, ring={"max_entries": 5, "max_bytes": 1_000_000}) as rig:
+        seen: list[int] = []
+        done = anyio.Event()
+
+        async def write() -> None:
+            for _ in range(300):
+                await rig.say("x", times=7)
+            done.set()
+
+        async def read() -> None:
+            after = cursor.encode(0)
+            async with rig.client() as http:
+                while True:
+                    ended = done.is_set()
+                    page = (await http.get("/events", params={"after": after, "limit": 1000})).json()
+                    seen.extend(event["seq"] for event in page["events"])
+                    after = page["cursor"]
+                    if ended and not page["events"]:
+                        return
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(write)
+                tasks.start_soon(read)
+        assert seen == list(range(1, rig.store.ring.last_seq + 1))

@@ -120,9 +120,7 @@ async def test_a_hundred_megabytes_are_refused_by_their_length_alone(
     rig: Serving, http: httpx.AsyncClient
 ) -> None:
     reader, writer = await connection(rig)
-    writer.write(
-        head(rig, "POST", "/tasks", "Content-Type: application/json", "Content-Length: 100000000")
-    )
+    writer.write(head(rig, "POST", "/tasks", "Content-Type: application/json", "Content-Length: 100000000"))
     async with asyncio.timeout(10):
         assert b" 413 " in await reader.readline()
     writer.close()
@@ -193,18 +191,17 @@ async def test_a_loop_gone_wrong_is_told_to_slow_down(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_never_reads_its_answer_is_dropped(tmp_path: Path) -> None:
-    async with serving(tmp_path, stalled_s=0.3) as rig:
-        async with rig.client() as http:
-            body = b"\0" * 30_000_000
-            from hashlib import sha256
+    async with serving(tmp_path, stalled_s=0.3) as rig, rig.client() as http:
+        body = b"\0" * 30_000_000
+        from hashlib import sha256
 
-            artifact = f"artifact_{sha256(body).hexdigest()}"
-            assert (await http.put(f"/artifacts/{artifact}", content=body)).status_code == 200
-            reader, writer = await connection(rig)
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(head(rig, "GET", f"/artifacts/{artifact}"))
-            with anyio.fail_after(10):
-                while rig.server.server_state.tasks:
-                    await anyio.sleep(0.02)
-                await open_task(http)
-            writer.close()
+        artifact = f"artifact_{sha256(body).hexdigest()}"
+        assert (await http.put(f"/artifacts/{artifact}", content=body)).status_code == 200
+        reader, writer = await connection(rig)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(head(rig, "GET", f"/artifacts/{artifact}"))
+        with anyio.fail_after(10):
+            while rig.server.server_state.tasks:
+                await anyio.sleep(0.02)
+            await open_task(http)
+        writer.close()
