@@ -197,7 +197,7 @@ async def test_a_client_that_never_reads_its_answer_is_dropped(tmp_path: Path) -
 
         artifact = f"artifact_{sha256(body).hexdigest()}"
         assert (await http.put(f"/artifacts/{artifact}", content=body)).status_code == 200
-        reader, writer = await connection(rig)
+        _reader, writer = await connection(rig)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(head(rig, "GET", f"/artifacts/{artifact}"))
         with anyio.fail_after(10):
