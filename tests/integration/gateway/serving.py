@@ -71,7 +71,9 @@ class Serving:
         await self.store.writer.run(append, durable=False)
 
     @asynccontextmanager
-    async def worker(self, answer: Callable[[m.ToWorker], Any]) -> AsyncIterator[None]:
+    async def worker(
+        self, answer: Callable[[m.ToWorker], Any], holding: tuple[m.Held, ...] = ()
+    ) -> AsyncIterator[None]:
         """A worker that has said Hello and answers with `answer`."""
         bus = self.bus.worker_end()
         ready = anyio.Event()
@@ -89,6 +91,7 @@ class Serving:
                     version="1",
                     isolation="bare",
                     free_memory_bytes=1 << 30,
+                    holding=holding,
                 )
             )
             ready.set()

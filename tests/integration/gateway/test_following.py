@@ -23,6 +23,9 @@ from tests.integration.gateway.serving import API, Serving, error_of, open_task,
 pytestmark = pytest.mark.anyio
 
 
+SMALL_RING = {"max_entries": 10, "max_bytes": 1_000_000}
+
+
 def socket_of(rig: Serving) -> Any:
     url = rig.url.replace("http", "ws") + f"{API}/stream"
     headers = {"authorization": f"Bearer {rig.tokens.owner}"}
@@ -216,7 +219,7 @@ async def test_a_subscription_that_is_not_right_is_told_so(rig: Serving, text: s
 
 async def test_a_slow_client_is_held_back_and_still_sees_everything(tmp_path: Path) -> None:
     """Back-pressure, not a queue: while it does not read, the server keeps nothing for it but a cursor."""
-    async with serving(tmp_path, ring={"max_entries": 100, "max_bytes": 1_000_000}) as rig:
+    async with serving(tmp_path, ring=SMALL_RING) as rig:  # noqa: SIM117 (the server outlives its clients)
         async with socket_of(rig) as slow, socket_of(rig) as quick:
             first = rig.store.ring.last_seq
             await subscribe(slow, None)
@@ -235,7 +238,7 @@ async def test_a_slow_client_is_held_back_and_still_sees_everything(tmp_path: Pa
 
 
 async def test_a_slow_client_that_retention_overtakes_is_told_and_closed(tmp_path: Path) -> None:
-    async with serving(tmp_path, ring={"max_entries": 10, "max_bytes": 1_000_000}) as rig:
+    async with serving(tmp_path, ring=SMALL_RING) as rig:  # noqa: SIM117 (the server outlives its client)
         async with socket_of(rig) as socket:
             await subscribe(socket, None)
             socket.transport.pause_reading()

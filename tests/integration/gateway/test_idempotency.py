@@ -22,10 +22,10 @@ async def test_a_hundred_at_once_with_one_key_open_one_task_and_get_one_answer(
     async def ask(client: httpx.AsyncClient) -> None:
         answers.append(await client.post("/tasks", json={"prompt": "once"}, headers=KEY))
 
-    async with rig.client(limits=httpx.Limits(max_connections=20)) as many:
-        async with anyio.create_task_group() as tasks:
-            for _ in range(100):
-                tasks.start_soon(ask, many)
+    limits = httpx.Limits(max_connections=20)
+    async with rig.client(limits=limits) as many, anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(ask, many)
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert sum("idempotency-replayed" in answer.headers for answer in answers) == 99

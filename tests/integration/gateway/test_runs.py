@@ -143,7 +143,7 @@ async def test_a_task_of_a_silent_worker_is_unknown_in_every_view(
             assert [item["id"] for item in found] == expected, status
         waited = (await http.get(f"/tasks/{task['id']}/wait", params={"timeout_s": 0})).json()
         assert waited["timed_out"]
-        async with rig.worker(machine):
+        async with rig.worker(machine, holding=(m.Held(run_id=RunId(task["run_id"]), fence=1),)):
             assert (await http.get(f"/tasks/{task['id']}")).json()["status"]["word"] == "running"
 
 
