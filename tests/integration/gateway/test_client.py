@@ -73,6 +73,8 @@ async def test_projects_agents_workers_and_status(client: Client) -> None:
 
 async def test_errors_are_raised_as_their_classes(client: Client, rig: Serving) -> None:
     absent = "task_" + "0" * 26
+    thief = Client(Target(url=rig.url, token="wrong"))
+    nobody = Client(Target(url="http://127.0.0.1:1", token="x"))
     asks: list[tuple[type[Exception], Any]] = [
         (NotFound, lambda: client.task(absent)),
         (NotFound, lambda: client.task("../status")),
@@ -81,12 +83,14 @@ async def test_errors_are_raised_as_their_classes(client: Client, rig: Serving) 
         (InvalidRequest, lambda: client.tasks(status="no such word")),
         (InvalidRequest, lambda: client.event_page(after="rubbish")),
         (Conflict, lambda: client.retry_task(client.open_task("x").id)),
-        (Unauthorized, lambda: Client(Target(url=rig.url, token="wrong")).status()),
-        (Unavailable, lambda: Client(Target(url="http://127.0.0.1:1", token="x")).status()),
+        (Unauthorized, thief.status),
+        (Unavailable, nobody.status),
     ]
     for kind, ask in asks:
         with pytest.raises(kind):
             await in_thread(ask)
+    thief.close()
+    nobody.close()
 
 
 async def test_a_wait_that_is_too_short_is_a_timeout_with_the_status(client: Client) -> None:
@@ -128,11 +132,14 @@ class Follower:
 
     def __init__(self, target: Target, after: str | None) -> None:
         self.seen: queue.Queue[int | Exception] = queue.Queue()
-        self._client = Client(target, pause=lambda _s: None if self._ended.wait(0.05) else None)
         self._ended = threading.Event()
+        self._client = Client(target, pause=self._pause)
         self._after = after
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+
+    def _pause(self, _seconds: float) -> None:
+        self._ended.wait(0.05)
 
     def _run(self) -> None:
         try:
@@ -160,7 +167,8 @@ class Follower:
 async def test_following_goes_on_behind_the_last_event_when_the_server_comes_back(tmp_path: Path) -> None:
     async with serving(tmp_path) as rig:
         port = rig.listening.port
-        start = (await in_thread(Client(Target(url=rig.url, token=rig.tokens.owner)).event_page)).cursor
+        with Client(Target(url=rig.url, token=rig.tokens.owner)) as client:
+            start = (await in_thread(client.event_page)).cursor
         first = rig.store.ring.last_seq
         follower = Follower(Target(url=rig.url, token=rig.tokens.owner), start)
         await rig.say("one", times=5)
@@ -195,7 +203,6 @@ async def test_a_follower_that_comes_too_late_is_told(client: Client, rig: Servi
 
 
 async def test_following_nobody_is_unavailable_at_once() -> None:
-    nobody = Client(Target(url="http://127.0.0.1:1", token="x"))
-    with pytest.raises(Unavailable) as told:
+    with Client(Target(url="http://127.0.0.1:1", token="x")) as nobody, pytest.raises(Unavailable) as told:
         await in_thread(lambda: next(iter(nobody.events())))
     assert "podium up" in told.value.hint
