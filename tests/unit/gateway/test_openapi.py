@@ -31,9 +31,7 @@ def made(tmp_path: Path) -> dict[str, object]:
     store = Store(tmp_path, clock, boot_id="b")
     store.ring = Ring(last_seq=0)
     mirrors = ServerMirrors(Git(execute, tmp_path, {}), tmp_path)
-    engine = Engine(
-        store, InProcessBus().server_end(), IdMaker(clock, os.urandom), mirrors, EngineSettings()
-    )
+    engine = Engine(store, InProcessBus().server_end(), IdMaker(clock, os.urandom), mirrors, EngineSettings())
     app = build_app(engine, store, GatewaySettings(host="127.0.0.1", port=1))
     return dict(msgspec.json.decode(document(app.litestar, "0")))
 
