@@ -18,18 +18,25 @@ from podium.app.background import end_server, start_detached
 from podium.app.home import Home
 from podium.cli.errors import run as run_group
 from podium.cli.main import build
+from podium.cli.work import Start
 from podium.kernel.config import Settings
+from podium.local.checkouts import locate
 from podium.local.commands import register
 from podium.local.config import home_path, load_settings
 
 
 def run() -> int:
     """Everything the `podium` command can do. Returns the exit code."""
-    group = build(start_server=lambda: start_detached(home_path()))
+    group = build(locate=_locate, start_server=lambda: start_detached(home_path()))
     register(group)
     for command in (up, down, worker, demo, backup):
         group.add_command(command)
     return run_group(group)
+
+
+def _locate(repo: str | None, base: str | None) -> Start:
+    repository, start, notes = locate(repo, base)
+    return Start(repository=repository, base=start, notes=notes)
 
 
 def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:

@@ -64,12 +64,7 @@ class Demo:
         """Open three tasks and tell what happens until all have ended."""
         self.say("\nThree agents, one bug each, each in its own workspace:")
         tasks = [await anyio.to_thread.run_sync(self._open, repair) for repair in REPAIRS]
-        ended = []
-        for task in tasks:
-            ended.append(
-                await anyio.to_thread.run_sync(lambda t=task: self._client.wait(t.id, timeout_s=WAIT_S))
-            )
-        return ended
+        return [await anyio.to_thread.run_sync(self._client.wait, task.id, WAIT_S) for task in tasks]
 
     def table(self, tasks: list[Task], changes: list[Change]) -> None:
         by_task = {change.task_id: change for change in changes}
@@ -111,7 +106,7 @@ async def run_demo(settings: Settings, once: bool, as_json: bool) -> int:
             demo = Demo(home, client, quiet=as_json)
             await demo.prepare()
             tasks = await demo.work()
-            changes = demo.changes_of(tasks)
+            changes = await anyio.to_thread.run_sync(demo.changes_of, tasks)
             seconds = round(time.monotonic() - began, 2)
             green = len(changes) == len(REPAIRS) and all(
                 check.verdict == "pass" for change in changes for check in change.checks

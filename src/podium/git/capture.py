@@ -158,7 +158,10 @@ async def _read_history(git: Git, workspace: Workspace) -> _History:
             # A repository made shallow by the agent: git fetches its objects with success and leaves the
             # refs out. With the objects here, and their parents in the mirror, a second try takes them too.
             branches = await _fetch(git, workspace, f"+HEAD:{_HEAD}", *_REFSPECS)
-    except GitFailed:
+    except GitFailed as failure:
+        if failure.details.get("timed_out"):
+            # A FIFO among its refs or objects; a second try would wait as long.
+            return _History(head=None, branches={}, drift=(*drift, "git_unreadable"))
         return await _read_what_is_left(git, workspace, drift)
     if _HEAD not in branches:
         return _History(head=None, branches=branches, drift=(*drift, "history_refused"))

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from podium.git.base import Identity
 from podium.git.urls import RepositoryUrl
-from podium.kernel.errors import GitFailed, TooLarge
+from podium.kernel.errors import GitFailed, PodiumError, TooLarge
 from podium.kernel.execution import Completed, Execute
 
 GIT_TIMEOUT_S = 120.0
@@ -94,6 +94,13 @@ class Place(Struct, frozen=True, kw_only=True):
     index: Path | None = None
     objects: Path | None = None
     """Where new objects go instead of `git_dir`, whose own are then read as alternates."""
+
+    @property
+    def tree(self) -> Path:
+        """The work tree, where one is needed; a place without is a mistake of ours."""
+        if self.work_tree is None:
+            raise PodiumError(f"{self.git_dir} was given no work tree.")
+        return self.work_tree
 
 
 class Bounds(Struct, frozen=True, kw_only=True):

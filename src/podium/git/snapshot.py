@@ -22,6 +22,8 @@ from podium.git.names import parse_commit
 from podium.git.staging import Staged, drop_index, stage
 from podium.kernel.errors import GitFailed
 
+INDEX = "snapshot.index"
+
 
 class Snapshot(Struct, frozen=True, kw_only=True):
     """A checkout's content. `git_dir` has its commits, ready for `bundle.make`."""
@@ -54,11 +56,12 @@ async def snapshot(git: Git, checkout: Path, git_dir: Path, leftovers: Leftovers
     )
     write_git_dir(git_dir, new)
     user = git.as_user()
-    place = Place(git_dir=git_dir, work_tree=state.top, index=git_dir / "snapshot.index")
+    index = git_dir / INDEX
+    place = Place(git_dir=git_dir, work_tree=state.top, index=index)
     try:
         staged = await _stage(user, place, state, state.head)
     finally:
-        drop_index(git_dir / "snapshot.index")
+        drop_index(index)
     commit = state.head
     if staged.changed:
         made = await user.read(
@@ -76,15 +79,14 @@ async def snapshot(git: Git, checkout: Path, git_dir: Path, leftovers: Leftovers
 
 
 async def _stage(git: Git, place: Place, state: CheckoutState, head: Commit) -> Staged:
-    assert place.index is not None
-    theirs = state.git_dir / "index"
+    theirs, index = state.git_dir / "index", place.git_dir / INDEX
     if theirs.exists():
-        await asyncio.to_thread(shutil.copyfile, theirs, place.index)
+        await asyncio.to_thread(shutil.copyfile, theirs, index)
         try:
             return await stage(git, place, head)
         except GitFailed:
             # A split index is only half of itself without its other file: do without.
-            drop_index(place.index)
+            drop_index(index)
     return await stage(git, place, head)
 
 

@@ -67,7 +67,7 @@ async def stage(
     leave_out: Callable[[bytes], bool] | None = None,
     index_at: Commit | None = None,
 ) -> Staged:
-    """Bring `place.index` (anything, or absent) to the content of `place.work_tree` and write its tree.
+    """Bring `place.index` (anything, or absent) to the content of the place's work tree and write its tree.
 
     `embedded`: paths where `start` has only the hash of a nested repository; its files replace the hash.
     `leave_out`: changed paths that stay as `start` has them, and are `unsaved`. `index_at`: the commit that
@@ -75,7 +75,6 @@ async def stage(
     The index keeps what it knows of unchanged files, so one that is close to the tree makes this cheap.
     Files that change meanwhile are taken as they are found. Raises GitFailed.
     """
-    assert place.work_tree is not None  # a Place without a tree is a mistake of ours
     if index_at != start or place.index is None or not place.index.exists():
         # -i: the files are the truth here; without it git refuses to move the index past a changed file.
         await git.run(place, "read-tree", "-i", "-m", start)
@@ -102,8 +101,7 @@ async def stage(
 
 
 def _is_directory(place: Place, path: bytes) -> bool:
-    assert place.work_tree is not None
-    full = os.path.join(os.fsencode(place.work_tree), path)
+    full = os.path.join(os.fsencode(place.tree), path)
     return os.path.isdir(full) and not os.path.islink(full)
 
 
@@ -126,10 +124,9 @@ async def _nested_files(
     git: Git, place: Place, repository: bytes, depth: int
 ) -> tuple[list[bytes], list[bytes]]:
     """The files of a nested repository that its own .gitignore lets through, and what lies too deep."""
-    assert place.work_tree is not None
     if depth > MAX_NESTED_DEPTH:
         return [], [repository]
-    below = Path(os.fsdecode(os.path.join(os.fsencode(place.work_tree), repository)))
+    below = Path(os.fsdecode(os.path.join(os.fsencode(place.tree), repository)))
     empty_index = place.git_dir / f"nested-{os.urandom(8).hex()}.index"
     listing = await git.read(
         Place(git_dir=place.git_dir, work_tree=below, index=empty_index),
@@ -151,8 +148,7 @@ async def _nested_files(
 
 
 async def _add(git: Git, place: Place, paths: Iterable[bytes]) -> None:
-    assert place.work_tree is not None
-    take, drop = await asyncio.to_thread(_sort_out, place.work_tree, tuple(paths))
+    take, drop = await asyncio.to_thread(_sort_out, place.tree, tuple(paths))
     command = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
     if take:
         listing = b"\0".join(take) + b"\0"
@@ -213,12 +209,11 @@ def special_to_git(path: bytes) -> bool:
 
 async def populated_submodules(git: Git, place: Place) -> bool:
     """Whether a submodule of the index has files: work in there is in nobody's tree but its own."""
-    assert place.work_tree is not None
     listing = await git.read(place, "ls-files", "-z", "--stage")
     for record in listing.split(b"\0"):
         if record.startswith(_SUBMODULE_MODE.encode()):
             path = record.split(b"\t", 1)[1]
-            if _is_directory(place, path) and os.listdir(os.path.join(os.fsencode(place.work_tree), path)):
+            if _is_directory(place, path) and os.listdir(os.path.join(os.fsencode(place.tree), path)):
                 return True
     return False
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -114,22 +115,24 @@ async def live_diff(git: Git, workspace: Workspace, *, limit_bytes: int) -> Diff
     when the files change faster than three attempts.
     """
     real_directory(workspace.path)
-    for attempt in range(1, LIVE_DIFF_ATTEMPTS + 1):
-        index = scratch_index(workspace.git_dir, "live")
-        objects = index.with_suffix(".objects")
-        objects.mkdir()
-        place = Place(git_dir=workspace.git_dir, work_tree=workspace.path, index=index, objects=objects)
-        try:
-            staged = await stage(git, place, workspace.start, index_at=workspace.start)
-            return await tree_diff(git, place, workspace.base, staged.tree, limit_bytes)
-        except GitFailed:
-            # A file that vanished or grew between being listed and being read.
-            if attempt == LIVE_DIFF_ATTEMPTS:
-                raise
-        finally:
-            drop_index(index)
-            shutil.rmtree(objects, ignore_errors=True)
-    raise AssertionError("unreachable")
+    for _ in range(LIVE_DIFF_ATTEMPTS - 1):
+        # A file that vanished or grew between being listed and being read fails the whole of it.
+        with suppress(GitFailed):
+            return await _live_diff(git, workspace, limit_bytes)
+    return await _live_diff(git, workspace, limit_bytes)
+
+
+async def _live_diff(git: Git, workspace: Workspace, limit_bytes: int) -> Diff:
+    index = scratch_index(workspace.git_dir, "live")
+    objects = index.with_suffix(".objects")
+    objects.mkdir()
+    place = Place(git_dir=workspace.git_dir, work_tree=workspace.path, index=index, objects=objects)
+    try:
+        staged = await stage(git, place, workspace.start, index_at=workspace.start)
+        return await tree_diff(git, place, workspace.base, staged.tree, limit_bytes)
+    finally:
+        drop_index(index)
+        shutil.rmtree(objects, ignore_errors=True)
 
 
 async def remove(git: Git, workspace: Workspace, root: Path) -> None:
@@ -168,11 +171,8 @@ async def _prove_saved(git: Git, workspace: Workspace) -> None:
     if staged.changed or staged.unsaved:
         named = [path.decode("utf-8", "backslashreplace") for path in staged.unsaved[:20]]
         raise WorkAtRisk(run=workspace.run, unsaved=named)
-    missing = [
-        commit for commit in await _tips(git, workspace) if not await _reachable(git, workspace, commit)
-    ]
-    if missing:
-        raise WorkAtRisk(run=workspace.run, commits=missing)
+    if not await _reachable(git, workspace, await _tips(git, workspace)):
+        raise WorkAtRisk(run=workspace.run)
 
 
 async def _tips(git: Git, workspace: Workspace) -> list[Commit]:
@@ -193,13 +193,12 @@ async def _tips(git: Git, workspace: Workspace) -> list[Commit]:
     return [parse_commit(value) for value in sorted(work)]
 
 
-async def _reachable(git: Git, workspace: Workspace, commit: Commit) -> bool:
-    """Whether a ref of the mirror contains the commit: its objects then stay."""
-    place = Place(git_dir=workspace.mirror)
+async def _reachable(git: Git, workspace: Workspace, commits: list[Commit]) -> bool:
+    """Whether refs of the mirror contain every one of the commits: their objects then stay."""
+    words = ("rev-list", "--max-count=1", "--stdin", "--not", "--all")
     try:
-        holding = await git.read(
-            place, "for-each-ref", "--count=1", f"--contains={commit}", "--format=%(refname)"
-        )
+        beyond = await git.read(Place(git_dir=workspace.mirror), *words, stdin="\n".join(commits).encode())
     except GitFailed:
+        # One of them is not even there.
         return False
-    return bool(holding.strip())
+    return not commits or not beyond.strip()

@@ -18,6 +18,7 @@ import signal
 import time
 
 from podium.process import layout, procfs
+from podium.process.agent import HANDLED, IGNORED, answer, start_agent, write_whole
 from podium.process.relay import Relay
 
 NET_S = 5.0
@@ -27,7 +28,6 @@ KILL_LIMIT_S = 10.0
 KILL_ROUND_S = 0.01
 PR_SET_CHILD_SUBREAPER = 36
 
-_IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGXFSZ", "SIGUSR1", "SIGUSR2", "SIGTSTP")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -58,47 +58,46 @@ def _install_signals() -> int:
     os.set_blocking(wake, False)
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for name in _IGNORED:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    for number in (signal.SIGCHLD, signal.SIGTERM):
+    # Whoever started us may have blocked signals; ours would then never come.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    for number in HANDLED:
         signal.signal(number, lambda *_: None)
     return wake
 
 
-def hold(run_dir: str, wake: int, report: int = -1) -> None:
+def hold(run_dir: str, wake: int, report: int = -1, taken: int = -1) -> None:
     """Hold one run from start to end, in a process made ready; returns when `exit` stands.
 
-    `report` is a descriptor on which one line says what became of the start: `held` (said by the agent's
-    process itself, once it has left its identity), `taken` (another holder has or had this run) or
-    `error TEXT`. It is closed then.
+    `report` is a descriptor on which one line says what became of the start: `held` (the agent exists and
+    is named), `taken` (another holder has or had this run) or `error TEXT`. It and `taken` are closed once
+    that is said.
     """
     mask = os.umask(0o077)
+    lock = -1
     try:
         os.chdir(run_dir)
         lock = _take_run()
         if lock < 0:
-            _answer(report, "taken")
+            answer(report, "taken")
             return
         holder = _Holder(wake)
-        holder.start(mask, report)
+        holder.start(mask)
     except (OSError, ValueError) as error:
-        _answer(report, f"error {error}")
+        # Before the answer: whoever launches again at once must not find the run held by a dying process.
+        if lock >= 0:
+            os.close(lock)
+        answer(report, f"error {error}")
         raise
-    if report >= 0:
-        os.close(report)
+    answer(report, "held")
+    if taken >= 0:
+        os.close(taken)
     try:
         holder.run()
     except BaseException:
         _note_own_failure()
         raise
-
-
-def _answer(report: int, line: str) -> None:
-    if report < 0:
-        return
-    with contextlib.suppress(OSError):  # whoever asked has died; the run goes on without them
-        os.write(report, line.encode(errors="replace") + b"\n")
-    os.close(report)
 
 
 def _take_run() -> int:
@@ -112,16 +111,6 @@ def _take_run() -> int:
     if os.path.exists(layout.HOLDER) or os.path.exists(layout.EXIT):
         return -1
     return lock
-
-
-def _write_whole(name: str, data: bytes) -> None:
-    """Appears complete or not at all."""
-    file = os.open(name + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(file, data)
-    finally:
-        os.close(file)
-    os.rename(name + ".new", name)
 
 
 def _note_own_failure() -> None:
@@ -145,19 +134,18 @@ class _Holder:
         self._killed = False
         self._childless = False
 
-    def start(self, mask: int, report: int) -> None:
+    def start(self, mask: int) -> None:
         """Start the agent. When that fails nothing has happened and the run may be launched again."""
         # The environment may hold secrets: they leave the disk before the agent exists.
         os.unlink(layout.LAUNCH)
-        _write_whole(layout.HOLDER, procfs.identity_line(os.getpid()))
+        write_whole(layout.HOLDER, procfs.identity_line(os.getpid()))
         try:
             stdin, feed = os.pipe()
             os.set_blocking(feed, False)
-            self._agent = _start_agent(self._launch, stdin, mask, report)
+            self._agent = start_agent(self._launch, stdin, mask)
         except OSError:
             os.unlink(layout.HOLDER)
             raise
-        os.close(stdin)
         self._relay = Relay(self._spool, feed)
 
     def run(self) -> None:
@@ -245,7 +233,7 @@ class _Holder:
         )
         while True:
             try:
-                _write_whole(layout.EXIT, text.encode())
+                write_whole(layout.EXIT, text.encode())
                 return
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
@@ -259,40 +247,3 @@ def _send(pid: int, number: int) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         return
-
-
-def _start_agent(launch: layout.Launch, stdin: int, mask: int, report: int) -> int:
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    out = os.open(layout.OUTPUT, append, 0o600)
-    err = os.open(layout.ERRORS, append, 0o600)
-    pid = os.fork()
-    if not pid:
-        _become_agent(launch, (stdin, out, err), mask, report)
-    os.close(out)
-    os.close(err)
-    return pid
-
-
-def _become_agent(launch: layout.Launch, descriptors: tuple[int, int, int], mask: int, report: int) -> None:
-    """The forked child turns into the agent, or leaves a line in `err` and ends with 127. Never returns."""
-    try:
-        for number, source in enumerate(descriptors):
-            os.dup2(source, number)
-        # A session of its own: `kill 0` in an agent must not reach its holder.
-        os.setsid()
-        # Written before exec, not by the parent after fork: no moment at which an agent runs unnamed.
-        _write_whole(layout.AGENT, procfs.identity_line(os.getpid()))
-        _answer(report, "held")
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.umask(mask)
-        os.chdir(launch.cwd)
-        os.execvpe(launch.argv[0], launch.argv, launch.env)
-    except BaseException as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
-        where = f" in {launch.cwd}" if not os.path.isdir(launch.cwd) else ""
-        os.write(2, f"podium: cannot start {launch.argv[0]}{where}: {reason}\n".encode(errors="replace"))
-    finally:
-        os._exit(127)

@@ -52,7 +52,7 @@ class Launcher:
         await anyio.to_thread.run_sync(self._ready_template)
 
     async def launch(self, spec: LaunchSpec) -> None:
-        """Start one agent, detached; returns when its process exists and has left its identity.
+        """Start one agent, detached; returns when its process exists and is named.
 
         Idempotent by run directory: when that has or ever had a holder nothing happens. A program that
         cannot be executed is no error here: the run exits with 127 and the reason in `err`. Raises

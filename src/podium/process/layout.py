@@ -11,7 +11,7 @@ One directory per launch, 0700, outside any sandbox:
 | `launch`     | worker     | argv and environment, 0600; the holder removes it before the agent runs |
 | `marker`     | worker     | `PODIUM_RUN=…`, by which leftovers of a dead holder are found           |
 | `holder`     | holder     | identity line `pid starttime boot_id`, by rename                        |
-| `agent`      | agent      | the same, written by the forked child before it becomes the agent       |
+| `agent`      | holder     | the same of the agent; stands before its program is loaded              |
 | `exit`       | holder     | how it ended (JSON), by rename, last of all                             |
 | `holder.err` | holder     | a traceback, only when the holder itself failed                         |
 """

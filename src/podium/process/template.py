@@ -72,10 +72,10 @@ def _wait_for_run(channel: socket.socket, tell: int) -> None:
     if not request:
         os.write(tell, _WORKER_GONE)
         return
-    # From here on nothing may connect this process to template or worker.
-    os.close(tell)
+    # Nothing may connect a held run to template or worker. The pipe to the template lasts until the agent
+    # exists: it would fork the next holder at once, and this launch would wait for the processor.
     channel.close()
-    holder.hold(os.fsdecode(request), wake, descriptors[0])
+    holder.hold(os.fsdecode(request), wake, descriptors[0], tell)
 
 
 def _refuse(channel: socket.socket, reason: str) -> bool:

@@ -308,6 +308,18 @@ async def test_commits_that_fail_gits_checks_are_refused_and_the_files_saved_on_
     assert house.files_at(house.mirror_path, captured.tip)["work"] == "work"
 
 
+async def test_a_repository_that_makes_git_wait_is_given_up_after_its_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capturing, "FETCH_TIMEOUT_S", 0.5)
+    workspace = await house.workspace()
+    os.mkfifo(workspace.path / ".git/refs/heads/wait")
+    (workspace.path / "work").write_text("work")
+    captured = await capture(house, workspace)
+    assert captured.drift == ("git_unreadable",)
+    assert house.files_at(house.mirror_path, captured.ref)["work"] == "work"
+
+
 @pytest.mark.parametrize("replacement", ["nothing", "link", "file"])
 async def test_a_workspace_that_is_gone_or_replaced_is_an_error_and_nothing_outside_is_read(
     house: House, replacement: str

@@ -90,6 +90,17 @@ async def test_an_agent_that_stopped_itself_is_ended(runs: Runs) -> None:
     assert state.code == -signal.SIGTERM, "it was continued, so that it could see the TERM"
 
 
+@pytest.mark.parametrize("attempt", range(10))
+async def test_an_agent_stopped_in_its_very_first_moment_ends_by_that_signal(
+    runs: Runs, attempt: int
+) -> None:
+    # A TERM between fork and exec once ran the holder's own handler and became a kill of the whole tree.
+    run = await runs.launch("sleep", "1000", name=f"run-{attempt}")
+    state = await stop_run(run, grace_s=(0, LIMIT_S))
+    assert isinstance(state, Exited)
+    assert state.code == -signal.SIGTERM
+
+
 async def test_stopping_what_never_ran_or_has_ended_changes_nothing(runs: Runs, tmp_path: Path) -> None:
     assert await stop_run(tmp_path / "nothing") == NotStarted()
     run = await runs.launch("true")

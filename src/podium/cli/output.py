@@ -1,0 +1,125 @@
+"""How things look: JSON for programs, aligned columns and restrained colours for people."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from podium.kernel.errors import NotFound
+
+F = TypeVar("F", bound=Callable[..., Any])
+COLOURS = {
+    "queued": "white", "running": "cyan", "needs you": "yellow", "review": "magenta", "done": "green",
+    "failed": "red", "cancelled": "bright_black", "unknown": "yellow", "pass": "green", "fail": "red",
+    "cannot_tell": "yellow",
+}  # fmt: skip
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-_])")
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+
+
+def json_options(command: F) -> F:
+    """`--json` and `--field a.b.c` for everything that reads."""
+    command = click.option("--field", help="Print one field, e.g. state.word (of --json's answer).")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")(command)
+
+
+def plain(value: Any) -> Any:
+    """Structs as plain JSON data."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def shown(value: Any, as_json: bool, field: str | None) -> bool:
+    """Print as JSON or as one field when asked to; False when a person is to be shown something nicer."""
+    if field is not None:
+        click.echo(_scalar(pick(plain(value), field)))
+        return True
+    if as_json:
+        click.echo(msgspec.json.encode(value).decode())
+    return as_json
+
+
+def pick(value: Any, path: str) -> Any:
+    """The part of a JSON value that `a.b.0.c` names. Raises NotFound with the names there are."""
+    for part in path.split("."):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            names = (
+                ", ".join(value) if isinstance(value, dict) else f"0 to {len(value) - 1}" if value else "none"
+            )
+            raise NotFound(f"there is no field {part!r} in {path!r}", hint=f"there are: {names}")
+    return value
+
+
+def clean(text: str) -> str:
+    """Text of an agent, made harmless for a terminal: no escapes, no controls, no reordering of letters."""
+    text = _ESCAPES.sub("", text)
+    return "".join(
+        char
+        for char in text
+        if char in "\n\t" or (unicodedata.category(char)[0] != "C" and char not in _BIDI)
+    )
+
+
+def one_line(text: str, width: int) -> str:
+    text = " ".join(clean(text).split())
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def status(word: str) -> str:
+    return click.style(word, fg=COLOURS.get(word))
+
+
+def short(noun_id: str | None) -> str:
+    """The end of an id: enough for a person to name it."""
+    return "" if noun_id is None else noun_id[-6:]
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """`12 s`, `4 min`, `3 h`, `2 d` since then."""
+    if moment is None:
+        return ""
+    seconds = max(0.0, ((now or datetime.now(UTC)) - moment).total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns; the last one is cut to the terminal's width."""
+    lines = [list(header), *[list(row) for row in rows]]
+    if len(lines) == 1:
+        click.echo(click.style("nothing", dim=True))
+        return
+    widths = [max(_length(line[i]) for line in lines) for i in range(len(header) - 1)]
+    room = shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths)
+    for number, line in enumerate(lines):
+        cells = [cell + " " * (width - _length(cell)) for cell, width in zip(line, widths, strict=False)]
+        text = "  ".join([*cells, one_line(line[-1], max(20, room))]).rstrip()
+        click.echo(click.style(text, dim=True) if number == 0 else text)
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """`name  value` lines; what is empty is left out."""
+    kept = [(name, value) for name, value in pairs if value not in (None, "")]
+    width = max((len(name) for name, _ in kept), default=0)
+    for name, value in kept:
+        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
+
+
+def _length(cell: str) -> int:
+    return len(click.unstyle(cell))
+
+
+def _scalar(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

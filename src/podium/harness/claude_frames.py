@@ -1,0 +1,224 @@
+"""What each frame of Claude Code tells, and how its result is judged. Pure functions over plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podium.harness.common import MAX_DETAIL, Voice, bounded
+from podium.kernel import events as e
+from podium.kernel.nouns import Outcome, Reason, Usage
+
+BY_CLASS: dict[str, Reason] = {
+    "rate_limit": Reason.RATE_LIMITED,
+    "overloaded": Reason.OVERLOADED,
+    "server_error": Reason.SERVER_ERROR,
+    "authentication_failed": Reason.AUTH_REQUIRED,
+    "oauth_org_not_allowed": Reason.AUTH_REQUIRED,
+    "billing_error": Reason.BILLING,
+    "model_not_found": Reason.MODEL_UNAVAILABLE,
+    "connection_failed": Reason.NETWORK,
+    "max_output_tokens": Reason.CONTEXT_OVERFLOW,
+}
+"""Error classes of its assistant events."""
+BY_STATUS: dict[int, Reason] = {
+    401: Reason.AUTH_REQUIRED,
+    403: Reason.AUTH_REQUIRED,
+    404: Reason.MODEL_UNAVAILABLE,
+    413: Reason.CONTEXT_OVERFLOW,
+    429: Reason.RATE_LIMITED,
+    529: Reason.OVERLOADED,
+}
+BY_TERMINAL: dict[str, Reason] = {
+    "max_turns": Reason.MAX_TURNS,
+    "budget_exhausted": Reason.BUDGET,
+    "aborted_tools": Reason.INTERRUPTED,
+    "aborted_streaming": Reason.INTERRUPTED,
+}
+_QUIET = frozenset({"status", "thinking_tokens", "hook_started", "hook_response", "ui_invalidate", "init"})
+"""System frames that tell a person nothing."""
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """Running figures: the cost is cumulative over a session, so differences are taken from the last one."""
+
+    cost_usd: float | None = None
+    error_class: str = ""
+    error_status: int = 0
+    retries: int = 0
+
+    def read(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
+        """The figures after a frame and what it tells."""
+        match said.get("type"):
+            case "assistant":
+                return self._assistant(said, voice)
+            case "user":
+                return self, _tool_results(said, voice)
+            case "system":
+                return self._system(said, voice)
+            case "result":
+                return self._result(said, voice)
+            case "rate_limit_event":
+                info = said.get("rate_limit_info")
+                return self, (voice.noticed("rate_limit", bounded(str(info), 500)),)
+            case "stream_event" | "control_response" | "keep_alive" | "tool_progress" | "command_lifecycle":
+                return self, ()
+            case other:
+                return self, (voice.noticed("unknown_frame", bounded(str(other), 100)),)
+
+    def _assistant(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
+        reading = self
+        if said.get("is_api_error_message") is True or isinstance(said.get("error"), str):
+            status = said.get("api_error_status")
+            reading = replace(
+                self,
+                error_class=str(said.get("error") or said.get("api_error_type") or "")[:100],
+                error_status=status if isinstance(status, int) else 0,
+            )
+        facts: list[e.RunFact] = []
+        for block in _blocks(said):
+            match block.get("type"):
+                case "text" if isinstance(block.get("text"), str):
+                    facts.append(voice.said(block["text"]))
+                case "thinking" if isinstance(block.get("thinking"), str):
+                    facts.append(voice.thought(block["thinking"]))
+                case "tool_use":
+                    given = block.get("input", {})
+                    facts.append(voice.called(str(block.get("id", "")), str(block.get("name", "")), given))
+        return reading, facts
+
+    def _system(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
+        kind = str(said.get("subtype", ""))[:100]
+        if kind in _QUIET:
+            return self, ()
+        if kind == "api_retry":
+            status = said.get("error_status")
+            text = (
+                f"attempt {said.get('attempt')} of {said.get('max_retries')}: {said.get('error')} ({status})"
+            )
+            reading = replace(
+                self,
+                retries=self.retries + 1,
+                error_class=str(said.get("error") or "")[:100],
+                error_status=status if isinstance(status, int) else 0,
+            )
+            return reading, (voice.noticed("api_retry", text),)
+        if kind == "permission_denied":
+            return self, (voice.noticed(kind, f"{said.get('tool_name')}: {said.get('message')}"),)
+        detail = (
+            said.get("content") or said.get("summary") or said.get("status") or said.get("description") or ""
+        )
+        return self, (voice.noticed(kind, str(detail)),)
+
+    def _result(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
+        total = _number(said.get("total_cost_usd"))
+        usage = said.get("usage") if isinstance(said.get("usage"), dict) else {}
+        facts: list[e.RunFact] = [
+            voice.used(
+                Usage(
+                    input_tokens=_count(usage, "input_tokens") + _count(usage, "cache_creation_input_tokens"),
+                    output_tokens=_count(usage, "output_tokens"),
+                    cached_tokens=_count(usage, "cache_read_input_tokens"),
+                    cost_usd=_cost_since(said, total, self.cost_usd),
+                )
+            )
+        ]
+        text = said.get("result")
+        if isinstance(text, str) and said.get("is_error") is not True:
+            facts.append(voice.said(text, final=True))
+        return replace(self, cost_usd=total if total is not None else self.cost_usd), facts
+
+
+def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
+    """By `is_error` and `terminal_reason`; the error's class and status say which kind."""
+    detail = _detail(said)
+    if said.get("is_error") is not True:
+        return Outcome(succeeded=True, reason=Reason.COMPLETED, detail="")
+    terminal = str(said.get("terminal_reason", ""))
+    if terminal in BY_TERMINAL:
+        return Outcome(succeeded=False, reason=BY_TERMINAL[terminal], detail=detail)
+    if said.get("subtype") == "error_max_turns":
+        return Outcome(succeeded=False, reason=Reason.MAX_TURNS, detail=detail)
+    status = said.get("api_error_status")
+    status = status if isinstance(status, int) else reading.error_status
+    if reading.error_class.partition(":")[0] in BY_CLASS:
+        reason = BY_CLASS[reading.error_class.partition(":")[0]]
+    elif status in BY_STATUS:
+        reason = BY_STATUS[status]
+    elif 500 <= status < 600:
+        reason = Reason.SERVER_ERROR
+    elif "connection_failed" in reading.error_class or (terminal == "api_error" and not status):
+        reason = _without_status(detail)
+    else:
+        reason = Reason.AGENT_FAILED
+    return Outcome(succeeded=False, reason=reason, detail=detail)
+
+
+def _without_status(detail: str) -> Reason:
+    # The one case that the CLI tells in words only: it has no credentials, so it never asked anybody.
+    return Reason.AUTH_REQUIRED if "/login" in detail else Reason.NETWORK
+
+
+def _detail(said: dict[str, Any]) -> str:
+    text = said.get("result")
+    if isinstance(text, str) and text:
+        return bounded(text, MAX_DETAIL)
+    errors = said.get("errors")
+    if isinstance(errors, list) and errors:
+        return bounded("; ".join(str(error) for error in errors[:5]), MAX_DETAIL)
+    return str(said.get("terminal_reason") or said.get("subtype") or "")[:MAX_DETAIL]
+
+
+def _cost_since(said: dict[str, Any], total: float | None, before: float | None) -> float | None:
+    """The cost of this result alone. In a resumed session the first total holds earlier runs too: then the
+    CLI's own figure of what is new is taken, and without it the cost is unknown rather than wrong."""
+    if total is None:
+        return None
+    if before is not None:
+        return max(0.0, total - before)
+    since = said.get("model_usage_since_last_result")
+    if isinstance(since, dict):
+        costs = [_number(entry.get("costUSD")) for entry in since.values() if isinstance(entry, dict)]
+        if costs and all(cost is not None for cost in costs):
+            return sum(cost or 0.0 for cost in costs)
+    return total if said.get("num_turns") is not None and not said.get("resumed") else None
+
+
+def _tool_results(said: dict[str, Any], voice: Voice) -> list[e.RunFact]:
+    return [
+        voice.returned(
+            str(block.get("tool_use_id", "")),
+            _text_of(block.get("content")),
+            is_error=block.get("is_error") is True,
+        )
+        for block in _blocks(said)
+        if block.get("type") == "tool_result"
+    ]
+
+
+def _blocks(said: dict[str, Any]) -> list[dict[str, Any]]:
+    message = said.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        texts = [b["text"] for b in content if isinstance(b, dict) and isinstance(b.get("text"), str)]
+        return "\n".join(texts)
+    return ""
+
+
+def _number(value: Any) -> float | None:
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9
+    return float(value) if ok else None
+
+
+def _count(usage: Any, key: str) -> int:
+    value = usage.get(key, 0) if isinstance(usage, dict) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0

@@ -1,0 +1,78 @@
+"""What a task starts from, as the user's checkouts say, and taking a change back into one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import anyio
+
+from podium.client.api import Client
+from podium.client.home import podium_home
+from podium.git.apply import Applied, Incoming, apply_change
+from podium.git.base import CheckoutBusy, OtherRepository
+from podium.git.checkout import CheckoutState, checkout_state
+from podium.git.command import Git
+from podium.git.names import parse_commit, run_ref
+from podium.kernel.errors import RepositoryUnusable
+from podium.kernel.nouns import Change
+from podium.process.command import execute
+
+
+def local_git() -> Git:
+    return Git(execute, podium_home() / "client" / "git-home", os.environ)
+
+
+def locate(repo: str | None, base: str | None) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """(repository, base, what to tell): `--repo` as it is unless it is a directory of this machine; without
+    it the checkout around the working directory; None where there is none: an empty workspace.
+
+    In a checkout the base is its HEAD as it is now, so that a commit made meanwhile changes nothing.
+    """
+    if repo is not None and not Path(repo).is_dir():
+        return repo, base, ()
+    try:
+        state = anyio.run(checkout_state, local_git(), Path(repo or ".").absolute())
+    except RepositoryUnusable:
+        if repo is not None:
+            return str(Path(repo).absolute()), base, ()
+        return None, base, ("No checkout here: the agent starts in an empty directory.",)
+    notes = []
+    if state.changed or state.untracked:
+        count = len(state.changed) + state.untracked
+        notes.append(
+            f"{count} uncommitted file(s) in {state.top} are not included; commit them to include them."
+        )
+    return str(state.top), base or state.head, tuple(notes)
+
+
+def apply(client: Client, change: Change, checkout: Path) -> Applied:
+    """Bring the checkout's branch to contain the change. Raises CheckoutBusy, OtherRepository, ApplyConflict;
+    the checkout is then as it was."""
+    with tempfile.TemporaryDirectory(prefix="podium-apply-") as folder:
+        bundle = Path(folder) / "change.bundle"
+        with bundle.open("wb") as file:
+            for piece in client.bundle(change.id):
+                file.write(piece)
+        incoming = Incoming(
+            change=change.id,
+            bundle=bundle,
+            ref=run_ref(change.run_id),
+            base=parse_commit(change.base),
+            tip=parse_commit(change.tip),
+        )
+        try:
+            return anyio.run(apply_change, local_git(), checkout, incoming)
+        except CheckoutBusy as error:
+            error.hint = error.hint or "commit or stash them (git stash), then apply again"
+            raise
+        except OtherRepository as error:
+            error.hint = (
+                error.hint or "go to the repository that the task was opened for, or name it with --repo"
+            )
+            raise
+
+
+def state_of(checkout: Path) -> CheckoutState:
+    return anyio.run(checkout_state, local_git(), checkout)

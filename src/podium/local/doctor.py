@@ -1,0 +1,114 @@
+"""`podium doctor`: is everything here that Podium needs? Each finding has an id and a next step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from podium.client.api import Client
+from podium.kernel.errors import PodiumError
+
+MIN_GIT = (2, 36)
+MIN_FREE_BYTES = 2 * 1024**3
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """`ok`: True fine, False must be mended, None only worth knowing."""
+
+    id: str
+    ok: bool | None
+    found: str
+    next_step: str = ""
+
+
+def examine(home: Path) -> Iterator[Finding]:
+    """Every check, cheapest first. None of them changes anything."""
+    yield Finding(id="python", ok=sys.version_info >= (3, 11), found=".".join(map(str, sys.version_info[:3])))
+    yield Finding(id="sqlite", ok=sqlite3.sqlite_version_info >= (3, 35), found=sqlite3.sqlite_version)
+    yield _git()
+    yield _home(home)
+    yield _space(home)
+    yield Finding(
+        id="isolation",
+        ok=None,
+        found="bare: agents run with your rights",
+        next_step="read SECURITY.md before you point them at something dear",
+    )
+    yield _tree_kill()
+    for name, install in (("claude", "npm install -g @anthropic-ai/claude-code"),):
+        path = shutil.which(name)
+        yield Finding(
+            id=f"agent-{name}",
+            ok=True if path else None,
+            found=path or "not installed",
+            next_step="" if path else install,
+        )
+    yield from _server(home)
+
+
+def _git() -> Finding:
+    try:
+        said = subprocess.run(
+            ["git", "--version"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+        version = tuple(int(part) for part in said.split()[2].split(".")[:2])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return Finding(id="git", ok=False, found="not found", next_step="install git")
+    least = ".".join(map(str, MIN_GIT))
+    return Finding(
+        id="git",
+        ok=version >= MIN_GIT,
+        found=said.split()[2],
+        next_step="" if version >= MIN_GIT else f"needs {least}",
+    )
+
+
+def _home(home: Path) -> Finding:
+    if not home.exists():
+        return Finding(id="home", ok=None, found=f"{home} does not exist yet", next_step="podium up makes it")
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(
+            id="home", ok=False, found=f"{home} is not yours to use", next_step="set PODIUM_HOME elsewhere"
+        )
+    return Finding(id="home", ok=True, found=str(home))
+
+
+def _space(home: Path) -> Finding:
+    place = home
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    step = "" if free > MIN_FREE_BYTES else "free some space: agents' clones and output need it"
+    return Finding(
+        id="space", ok=free > MIN_FREE_BYTES, found=f"{free / 1024**3:.1f} GiB free", next_step=step
+    )
+
+
+def _tree_kill() -> Finding:
+    if sys.platform != "linux":
+        return Finding(
+            id="tree-kill", ok=None, found="process groups only", next_step="escaped children may survive"
+        )
+    return Finding(id="tree-kill", ok=True, found="subreaper holder, marker sweep")
+
+
+def _server(home: Path) -> Iterator[Finding]:
+    try:
+        with Client.from_home(home) as client:
+            status = client.status()
+            yield Finding(id="server", ok=True, found=f"{client.url}, version {status.version}")
+            yield Finding(
+                id="workers",
+                ok=status.workers_connected > 0,
+                found=f"{status.workers_connected} connected, {status.capacity} slots",
+                next_step="" if status.workers_connected else "start one: podium worker",
+            )
+    except PodiumError as error:
+        yield Finding(id="server", ok=None, found=error.message, next_step=error.hint or "podium up")
