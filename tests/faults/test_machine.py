@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -59,13 +60,11 @@ def test_a_full_disk_refuses_commands_keeps_reads_and_recovers_by_itself(tmp_pat
         known = scripted(fleet, {"do": "say", "text": "before"})
         fleet.wait_ended(known)
         filler = disk / "filler"
-        with filler.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-                    file.flush()
-            except OSError:
-                pass
+        handle = os.open(filler, os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(handle, b"x" * 4096)
+        os.close(handle)
         refusals = []
         for number in range(40):
             body = {"prompt": json.dumps({"steps": [], "pad": "y" * 100_000}), "agent": "scripted"}
