@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
 from podium.bus import messages as m
 from podium.git import bundle
@@ -54,6 +55,7 @@ class Finisher:
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
         reach("finish.reported")
+        await self._keep_output()
         # A lost run is tried again in the same workspace.
         await tidy(self._context, self._home, self._place, keep_workspace=outcome.lost)
 
@@ -156,6 +158,12 @@ class Finisher:
                 case _:
                     log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
                     await anyio.sleep(RETRY_S)
+
+    async def _keep_output(self) -> None:
+        """After the end is recorded, so that nobody waits for it: the raw output as an artifact."""
+        whole = await anyio.to_thread.run_sync(self._home.archive().finish)
+        if whole is not None:
+            await self._upload(whole, "application/gzip", f"{self._order.run_id}.out.gz")
 
     def _closing_notices(self) -> tuple[e.RunFact, ...]:
         text = read_tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()
