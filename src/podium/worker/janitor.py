@@ -21,7 +21,7 @@ KEEP_S = 7 * 86_400.0
 
 
 async def keep_house(context: WorkerContext) -> None:
-    """Until cancelled. A workspace whose work cannot be proved to be in a ref stays, and is named in the log."""
+    """Until cancelled. A workspace whose work is not proved to be in a ref stays and is named in the log."""
     await anyio.to_thread.run_sync(sweep_trash, context.home.workspaces)
     while True:
         for folder in await anyio.to_thread.run_sync(_left_over, context):
