@@ -17,7 +17,7 @@ class BadScript(Exception):
 
 
 class Call(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tool call. `tool` is a neutral name (shell, write, read, edit, agent) or one that the agent offers."""
+    """A tool call. `tool` is a neutral name (shell, write, read, edit, agent) or the agent's own."""
 
     tool: str
     input: dict[str, Any] = {}
