@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.fleet import Fleet
 from bench.observer import observe
+from podium.testing.fleet import Fleet
 
 SERVER_POINTS = (
     "command.before_commit", "command.after_commit", "dispatch.leased", "dispatch.before_send",
@@ -82,7 +82,7 @@ class Campaign:
             subprocess.run(command, cwd=self._repository, check=True)
         for name in ("server", "worker"):
             self.fleet.start(name)
-        self.fleet.wait_healthy()
+        self.fleet.call("GET", "/health")
         agent = {"harness": "scripted", "options": {"journal": str(self._journals)}}
         self.fleet.call("PUT", "/agents/bench", agent, key="agent")
 
