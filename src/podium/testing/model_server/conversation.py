@@ -10,7 +10,9 @@ from typing import Any
 from msgspec import Struct
 
 MARKER = re.compile(r"\[\[model:([a-z0-9][a-z0-9_-]{0,63})\]\]")
-INLINE = re.compile(r"```model\s*\n(.*?)```", re.DOTALL)
+INLINE = re.compile(r"^(```|~~~)model\s*\n(.*?)^\1", re.DOTALL | re.MULTILINE)
+FILLERS = frozenset({"No response requested."})
+"""What agents put into the model's mouth when a conversation was cut; not a reply that we gave."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -32,7 +34,7 @@ def place_of(messages: Any) -> Place | None:
         if not isinstance(message, dict):
             continue
         if message.get("role") == "assistant":
-            replies += 1
+            replies += "".join(texts(message.get("content"))).strip() not in FILLERS
             continue
         named = _named("\n".join(texts(message.get("content"))))
         if named is not None and (found is None or (found.name, found.inline) != named):
@@ -52,7 +54,7 @@ def texts(content: Any) -> Iterator[str]:
 
 def _named(text: str) -> tuple[str, str] | None:
     marks = [(found.start(), found[1], "") for found in MARKER.finditer(text)]
-    marks += [(found.start(), "", found[1].strip()) for found in INLINE.finditer(text)]
+    marks += [(found.start(), "", found[2].strip()) for found in INLINE.finditer(text)]
     if not marks:
         return None
     _, name, inline = max(marks)
