@@ -34,6 +34,8 @@ NET_S = 2.0
 """How often the process table is looked at although nothing woke us."""
 STDERR_TAIL_BYTES = 8 * 1024
 PUNCH_EVERY_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 256 * 1024
+"""Read at once: a flood costs memory by the batch, several times over on its way to the disk."""
 MAX_JOINED = 64 * 1024
 
 
@@ -46,7 +48,7 @@ class Follower:
         self._attempt = attempt
         self._harness: Any = attempt.harness
         self._process = attempt.home.process
-        self._reader = SpoolReader(self._process / "out", offset)
+        self._reader = self._read_from(offset)
         self._state = self._restore(state)
         self._punched = offset
         self._news = asyncio.Event()
@@ -113,12 +115,15 @@ class Follower:
             # The server has another position (its answer to us was lost): its word counts, read from there.
             self.offset, self._state = receipt.offset, self._restore(receipt.state)
             self._reader.close()
-            self._reader = SpoolReader(self._process / "out", receipt.offset)
+            self._reader = self._read_from(receipt.offset)
             return
         self.offset, self._state = end, state
         if self.offset - self._punched > PUNCH_EVERY_BYTES:
             punch(self._process / "out", self.offset)
             self._punched = self.offset
+
+    def _read_from(self, offset: int) -> SpoolReader:
+        return SpoolReader(self._process / "out", offset, max_bytes=BATCH_BYTES)
 
     def _restore(self, state: bytes) -> Any:
         return msgspec.json.decode(state, type=self._harness.State) if state else self._harness.begin()
