@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest
-from podium.harness.claude_frames import Reading, result_outcome
+from podium.harness.claude_frames import Reading, is_result, result_outcome
 from podium.harness.common import Voice, as_text, json_object, silent_end
 from podium.kernel import events as e
 from podium.kernel.errors import InvalidRequest, NotFound
@@ -122,7 +122,7 @@ class ClaudeCode:
         reading, more = state.reading.read(said, self._voice)
         state = replace(state, reading=reading)
         facts.extend(more)
-        if said.get("type") == "result":
+        if is_result(said):
             state = replace(state, over=True, outcome=result_outcome(said, reading))
         return state, facts
 

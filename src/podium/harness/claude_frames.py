@@ -71,7 +71,7 @@ class Reading(Struct, frozen=True, kw_only=True):
                 return self, _tool_results(said, voice)
             case "system":
                 return self._system(said, voice)
-            case "result":
+            case "result" if is_result(said):
                 return self._result(said, voice)
             case "rate_limit_event":
                 info = said.get("rate_limit_info")
@@ -125,6 +125,11 @@ class Reading(Struct, frozen=True, kw_only=True):
         return replace(self, cost_usd=total if total is not None else self.cost_usd), facts
 
 
+def is_result(said: dict[str, Any]) -> bool:
+    """A result without its verdict is none: nothing may pass as a success by leaving something out."""
+    return said.get("type") == "result" and isinstance(said.get("is_error"), bool)
+
+
 def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
     """By `is_error` and `terminal_reason`; the error's class and status say which kind."""
     detail = _detail(said)
@@ -132,7 +137,7 @@ def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
         return Outcome(succeeded=True, reason=Reason.COMPLETED, detail="")
     terminal = str(said.get("terminal_reason", ""))
     if terminal in BY_TERMINAL:
-        return Outcome(succeeded=False, reason=BY_TERMINAL[terminal], detail=detail)
+        return Outcome(succeeded=False, reason=BY_TERMINAL[terminal], detail=terminal)
     if said.get("subtype") == "error_max_turns":
         return Outcome(succeeded=False, reason=Reason.MAX_TURNS, detail=detail)
     status = said.get("api_error_status")
