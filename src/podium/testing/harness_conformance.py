@@ -153,18 +153,7 @@ def _no_json() -> Iterator[bytes]:
     yield b"{" + b",".join(b'"k%d":0' % number for number in range(200_000)) + b"}"
 
 
-_KEYS = (
-    "message",
-    "session_id",
-    "session",
-    "subtype",
-    "text",
-    "usage",
-    "content",
-    "is_error",
-    "status",
-    "id",
-)
+_KEYS = ("message", "session_id", "session", "subtype", "text", "usage", "content", "status", "id")
 _WRONG_VALUES = (
     *(b"null", b"true", b"-1", b"1e308", b"9" * 400, b'""', b'"\\u0000"', b"[]", b"{}", b"[[[[]]]]"),
     *(b'"\\ud800"', b'{"content":[null,1,"x",{"type":null},{"type":"text","text":5}]}'),
