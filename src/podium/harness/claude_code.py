@@ -18,11 +18,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest
-from podium.harness.claude_frames import Reading, result_outcome
+from podium.harness.claude_frames import Reading, is_result, result_outcome
 from podium.harness.common import Voice, as_text, json_object, silent_end
 from podium.kernel import events as e
 from podium.kernel.errors import InvalidRequest, NotFound
-from podium.kernel.nouns import Agent, Check, Outcome, Permissions, Reason
+from podium.kernel.nouns import Agent, Check, Outcome, Permissions
 
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 LOGIN_VARIABLES = (
@@ -34,9 +34,11 @@ LOGIN_VARIABLES = (
     "CLAUDE_CODE_USE_BEDROCK",
     "CLAUDE_CODE_USE_VERTEX",
     "CLAUDE_CODE_MAX_RETRIES",
+    "API_TIMEOUT_MS",
     "IS_SANDBOX",
 )
-"""Of the worker's environment: how the user's own `claude` finds its login and its server."""
+"""Of the worker's environment: how the user's own `claude` finds its login and its server, and how long it
+waits. IS_SANDBOX is what it demands from root before it runs with full permissions."""
 QUIET = {
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -79,26 +81,29 @@ class ClaudeCode:
 
     def launch(self, request: LaunchRequest) -> LaunchPlan:
         agent = request.agent
-        session = request.session_id or str(uuid.uuid5(_NAMESPACE, self._about.run_id))
+        session = _session_id(request.session_id) or str(uuid.uuid5(_NAMESPACE, self._about.run_id))
+        # Its own record decides, not what we were told: an id that it knows cannot be given to a new
+        # conversation, one that it does not know (killed before it wrote a word) cannot be resumed.
+        resumed = _is_on_record(session, request.environ)
         words = [
             _program(agent, request.environ),
             *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
             *("--setting-sources", "", "--strict-mcp-config"),
-            *(("--resume", session) if request.session_id else ("--session-id", session)),
+            f"--resume={session}" if resumed else f"--session-id={session}",
             *_permissions(agent, request.checks),
         ]
         if agent.model:
-            words += ["--model", agent.model]
+            words.append(f"--model={agent.model}")
         if agent.instructions:
-            words += ["--append-system-prompt", agent.instructions]
+            words.append(f"--append-system-prompt={agent.instructions}")
         if "max_turns" in agent.options:
-            words += ["--max-turns", agent.options["max_turns"]]
+            words.append(f"--max-turns={agent.options['max_turns']}")
         env = {name: request.environ[name] for name in LOGIN_VARIABLES if name in request.environ}
-        prompt = _continue_prompt(request.prompt) if request.session_id else request.prompt
+        prompt = _continue_prompt(request.prompt) if resumed else request.prompt
         return LaunchPlan(
             argv=tuple(words),
             env={**QUIET, **env},
-            first_input=_message(self._about, prompt),
+            first_input=_message(self._about, prompt, resumed=resumed),
             session_id=session,
         )
 
@@ -110,14 +115,14 @@ class ClaudeCode:
         if said is None:
             return state, (self._voice.noticed("undecodable", as_text(frame.data[:500])),)
         facts: list[e.RunFact] = []
-        session = said.get("session_id")
-        if isinstance(session, str) and session and session != state.session_id:
-            state = replace(state, session_id=session[:200])
+        session = _session_id(said.get("session_id"))
+        if session is not None and session != state.session_id:
+            state = replace(state, session_id=session)
             facts.append(self._voice.session(session))
         reading, more = state.reading.read(said, self._voice)
         state = replace(state, reading=reading)
         facts.extend(more)
-        if said.get("type") == "result":
+        if is_result(said):
             state = replace(state, over=True, outcome=result_outcome(said, reading))
         return state, facts
 
@@ -127,25 +132,20 @@ class ClaudeCode:
     def outcome(self, state: ClaudeState, exit: Exit) -> Outcome:
         if state.outcome is not None:
             return replace(state.outcome, exit_code=exit.code)
-        ended = silent_end(exit)
-        stderr = as_text(exit.stderr)
-        if "already in use" in stderr:
-            # We died between its start and our knowing: the conversation exists, so it can be resumed.
-            return replace(ended, lost=True, reason=Reason.KILLED)
-        return ended
+        return silent_end(exit)
 
     def interrupt(self) -> bytes | None:
         request = {"type": "control_request", "request_id": "interrupt", "request": {"subtype": "interrupt"}}
         return msgspec.json.encode(request)
 
 
-def _message(about: About, prompt: str) -> bytes:
-    """The prompt as the first line. Its uuid makes a second delivery harmless."""
-    line = {
-        "type": "user",
-        "uuid": str(uuid.uuid5(_NAMESPACE, f"{about.run_id} prompt")),
-        "message": {"role": "user", "content": prompt},
-    }
+def _message(about: About, prompt: str, *, resumed: bool) -> bytes:
+    """The prompt as the first line. Its uuid makes a second delivery harmless: the CLI passes over a message
+    that its conversation holds already. For the same reason a resumed conversation gets none: told to go on
+    twice, it would wait for ever."""
+    line: dict[str, object] = {"type": "user", "message": {"role": "user", "content": prompt}}
+    if not resumed:
+        line["uuid"] = str(uuid.uuid5(_NAMESPACE, f"{about.run_id} prompt"))
     return msgspec.json.encode(line) + b"\n"
 
 
@@ -154,6 +154,21 @@ def _continue_prompt(prompt: str) -> str:
         "You were interrupted by a restart of this machine's software. Look at what is already done in the "
         f"workspace and go on with the task:\n\n{prompt}"
     )
+
+
+def _session_id(given: object) -> str | None:
+    """A UUID in its usual form; None for everything else. An agent's word must not become an option."""
+    try:
+        return str(uuid.UUID(given)) if isinstance(given, str) else None
+    except ValueError:
+        return None
+
+
+def _is_on_record(session: str, environ: Mapping[str, str]) -> bool:
+    """Whether the CLI has written down a conversation of this id, in whatever directory it took place."""
+    given = environ.get("CLAUDE_CONFIG_DIR")
+    folder = Path(given) if given else Path(environ.get("HOME", "/nonexistent")) / ".claude"
+    return any(folder.glob(f"projects/*/{session}.jsonl"))
 
 
 def _program(agent: Agent, environ: Mapping[str, str]) -> str:

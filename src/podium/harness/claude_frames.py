@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from podium.kernel.nouns import Outcome, Reason, Usage
 BY_CLASS: dict[str, Reason] = {
     "rate_limit": Reason.RATE_LIMITED,
     "overloaded": Reason.OVERLOADED,
-    "server_error": Reason.SERVER_ERROR,
+    # Without a status nobody answered: the connection was refused, timed out or broke.
+    "server_error": Reason.NETWORK,
+    "unknown": Reason.NETWORK,
     "authentication_failed": Reason.AUTH_REQUIRED,
     "oauth_org_not_allowed": Reason.AUTH_REQUIRED,
     "billing_error": Reason.BILLING,
@@ -23,7 +26,7 @@ BY_CLASS: dict[str, Reason] = {
     "connection_failed": Reason.NETWORK,
     "max_output_tokens": Reason.CONTEXT_OVERFLOW,
 }
-"""Error classes of its assistant events."""
+"""Error classes of its assistant events, for errors that came without a status."""
 BY_STATUS: dict[int, Reason] = {
     401: Reason.AUTH_REQUIRED,
     403: Reason.AUTH_REQUIRED,
@@ -38,17 +41,26 @@ BY_TERMINAL: dict[str, Reason] = {
     "aborted_tools": Reason.INTERRUPTED,
     "aborted_streaming": Reason.INTERRUPTED,
 }
-_QUIET = frozenset({"status", "thinking_tokens", "hook_started", "hook_response", "ui_invalidate", "init"})
-"""System frames that tell a person nothing."""
+_QUIET = frozenset(
+    {"status", "thinking_tokens", "hook_started", "hook_response", "ui_invalidate", "init"}
+    | {"task_progress", "task_updated", "background_tasks_changed"}
+)
+"""System frames that tell a person nothing, or nothing new."""
+_SILENT = frozenset({"stream_event", "control_response", "keep_alive", "tool_progress", "command_lifecycle"})
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """Running figures: the cost is cumulative over a session, so differences are taken from the last one."""
+    """Running figures.
+
+    cost_usd: the last total; totals are cumulative over a session, so differences are taken.
+    said: digest of the last text, because the result repeats it.
+    error_class, error_status: of the error that the CLI gave up on; 0 when nobody answered.
+    """
 
     cost_usd: float | None = None
+    said: str = ""
     error_class: str = ""
     error_status: int = 0
-    retries: int = 0
 
     def read(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
         """The figures after a frame and what it tells."""
@@ -59,18 +71,17 @@ class Reading(Struct, frozen=True, kw_only=True):
                 return self, _tool_results(said, voice)
             case "system":
                 return self._system(said, voice)
-            case "result":
+            case "result" if is_result(said):
                 return self._result(said, voice)
             case "rate_limit_event":
                 info = said.get("rate_limit_info")
                 return self, (voice.noticed("rate_limit", bounded(str(info), 500)),)
-            case "stream_event" | "control_response" | "keep_alive" | "tool_progress" | "command_lifecycle":
+            case str(kind) if kind in _SILENT:
                 return self, ()
             case other:
                 return self, (voice.noticed("unknown_frame", bounded(str(other), 100)),)
 
     def _assistant(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
-        reading = self
         if said.get("is_api_error_message") is True or isinstance(said.get("error"), str):
             status = said.get("api_error_status")
             reading = replace(
@@ -78,17 +89,15 @@ class Reading(Struct, frozen=True, kw_only=True):
                 error_class=str(said.get("error") or said.get("api_error_type") or "")[:100],
                 error_status=status if isinstance(status, int) else 0,
             )
-        facts: list[e.RunFact] = []
-        for block in _blocks(said):
-            match block.get("type"):
-                case "text" if isinstance(block.get("text"), str):
-                    facts.append(voice.said(block["text"]))
-                case "thinking" if isinstance(block.get("thinking"), str):
-                    facts.append(voice.thought(block["thinking"]))
-                case "tool_use":
-                    given = block.get("input", {})
-                    facts.append(voice.called(str(block.get("id", "")), str(block.get("name", "")), given))
-        return reading, facts
+            # The CLI's words, not the model's; the outcome repeats them.
+            return reading, (voice.noticed("api_error", "\n".join(_texts(said))),)
+        if said.get("parent_tool_use_id") is not None:
+            return self, _of_subagent(said, voice)
+        texts = _texts(said)
+        reading = replace(
+            self, said=_digest(texts[-1]) if texts else self.said, error_class="", error_status=0
+        )
+        return reading, _blocks_told(said, voice)
 
     def _system(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
         kind = str(said.get("subtype", ""))[:100]
@@ -99,13 +108,7 @@ class Reading(Struct, frozen=True, kw_only=True):
             text = (
                 f"attempt {said.get('attempt')} of {said.get('max_retries')}: {said.get('error')} ({status})"
             )
-            reading = replace(
-                self,
-                retries=self.retries + 1,
-                error_class=str(said.get("error") or "")[:100],
-                error_status=status if isinstance(status, int) else 0,
-            )
-            return reading, (voice.noticed("api_retry", text),)
+            return self, (voice.noticed("api_retry", text),)
         if kind == "permission_denied":
             return self, (voice.noticed(kind, f"{said.get('tool_name')}: {said.get('message')}"),)
         detail = (
@@ -115,21 +118,16 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     def _result(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
         total = _number(said.get("total_cost_usd"))
-        usage = said.get("usage") if isinstance(said.get("usage"), dict) else {}
-        facts: list[e.RunFact] = [
-            voice.used(
-                Usage(
-                    input_tokens=_count(usage, "input_tokens") + _count(usage, "cache_creation_input_tokens"),
-                    output_tokens=_count(usage, "output_tokens"),
-                    cached_tokens=_count(usage, "cache_read_input_tokens"),
-                    cost_usd=_cost_since(said, total, self.cost_usd),
-                )
-            )
-        ]
+        facts: list[e.RunFact] = [voice.used(_usage_since(said, total, self.cost_usd))]
         text = said.get("result")
-        if isinstance(text, str) and said.get("is_error") is not True:
+        if isinstance(text, str) and said.get("is_error") is not True and _digest(text) != self.said:
             facts.append(voice.said(text, final=True))
         return replace(self, cost_usd=total if total is not None else self.cost_usd), facts
+
+
+def is_result(said: dict[str, Any]) -> bool:
+    """A result without its verdict is none: nothing may pass as a success by leaving something out."""
+    return said.get("type") == "result" and isinstance(said.get("is_error"), bool)
 
 
 def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
@@ -139,27 +137,24 @@ def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
         return Outcome(succeeded=True, reason=Reason.COMPLETED, detail="")
     terminal = str(said.get("terminal_reason", ""))
     if terminal in BY_TERMINAL:
-        return Outcome(succeeded=False, reason=BY_TERMINAL[terminal], detail=detail)
+        return Outcome(succeeded=False, reason=BY_TERMINAL[terminal], detail=terminal)
     if said.get("subtype") == "error_max_turns":
         return Outcome(succeeded=False, reason=Reason.MAX_TURNS, detail=detail)
     status = said.get("api_error_status")
     status = status if isinstance(status, int) else reading.error_status
-    if reading.error_class.partition(":")[0] in BY_CLASS:
-        reason = BY_CLASS[reading.error_class.partition(":")[0]]
+    reason: Reason
+    known = BY_CLASS.get(reading.error_class.partition(":")[0])
+    if known is Reason.BILLING:
+        reason = known  # comes with status 400
     elif status in BY_STATUS:
         reason = BY_STATUS[status]
-    elif 500 <= status < 600:
+    elif status >= 500:
         reason = Reason.SERVER_ERROR
-    elif "connection_failed" in reading.error_class or (terminal == "api_error" and not status):
-        reason = _without_status(detail)
+    elif status == 0 and terminal == "api_error":
+        reason = known or Reason.NETWORK
     else:
         reason = Reason.AGENT_FAILED
     return Outcome(succeeded=False, reason=reason, detail=detail)
-
-
-def _without_status(detail: str) -> Reason:
-    # The one case that the CLI tells in words only: it has no credentials, so it never asked anybody.
-    return Reason.AUTH_REQUIRED if "/login" in detail else Reason.NETWORK
 
 
 def _detail(said: dict[str, Any]) -> str:
@@ -172,19 +167,60 @@ def _detail(said: dict[str, Any]) -> str:
     return str(said.get("terminal_reason") or said.get("subtype") or "")[:MAX_DETAIL]
 
 
-def _cost_since(said: dict[str, Any], total: float | None, before: float | None) -> float | None:
-    """The cost of this result alone. In a resumed session the first total holds earlier runs too: then the
-    CLI's own figure of what is new is taken, and without it the cost is unknown rather than wrong."""
-    if total is None:
-        return None
-    if before is not None:
-        return max(0.0, total - before)
+def _usage_since(said: dict[str, Any], total: float | None, before: float | None) -> Usage:
+    """What this result adds. Taken from the CLI's own figures since the last result, sub-agents and every
+    model included; an older CLI has none: then tokens are the result's, and the cost is the difference of
+    totals, which is unknown for the first one (a resumed session's total holds earlier runs too)."""
     since = said.get("model_usage_since_last_result")
-    if isinstance(since, dict):
-        costs = [_number(entry.get("costUSD")) for entry in since.values() if isinstance(entry, dict)]
-        if costs and all(cost is not None for cost in costs):
-            return sum(cost or 0.0 for cost in costs)
-    return total if said.get("num_turns") is not None and not said.get("resumed") else None
+    if isinstance(since, dict) and all(isinstance(entry, dict) for entry in since.values()):
+        entries = list(since.values())
+        costs = [_number(entry.get("costUSD")) for entry in entries]
+        return Usage(
+            input_tokens=sum(
+                _count(x, "inputTokens") + _count(x, "cacheCreationInputTokens") for x in entries
+            ),
+            output_tokens=sum(_count(x, "outputTokens") for x in entries),
+            cached_tokens=sum(_count(x, "cacheReadInputTokens") for x in entries),
+            cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
+        )
+    usage = said.get("usage")
+    return Usage(
+        input_tokens=_count(usage, "input_tokens") + _count(usage, "cache_creation_input_tokens"),
+        output_tokens=_count(usage, "output_tokens"),
+        cached_tokens=_count(usage, "cache_read_input_tokens"),
+        cost_usd=None if total is None or before is None else max(0.0, total - before),
+    )
+
+
+def _blocks_told(said: dict[str, Any], voice: Voice) -> list[e.RunFact]:
+    facts: list[e.RunFact] = []
+    for block in _blocks(said):
+        match block.get("type"):
+            case "text" if isinstance(block.get("text"), str):
+                facts.append(voice.said(block["text"]))
+            case "thinking" if isinstance(block.get("thinking"), str):
+                facts.append(voice.thought(block["thinking"]))
+            case "tool_use":
+                given = block.get("input", {})
+                facts.append(voice.called(str(block.get("id", "")), str(block.get("name", "")), given))
+    return facts
+
+
+def _of_subagent(said: dict[str, Any], voice: Voice) -> list[e.RunFact]:
+    """Its calls are told like any other; its words are not this agent's, so they are notices."""
+    return [
+        voice.noticed("subagent", fact.text) if isinstance(fact, e.RunSaid | e.RunThought) else fact
+        for fact in _blocks_told(said, voice)
+    ]
+
+
+def _texts(said: dict[str, Any]) -> list[str]:
+    found = (block.get("text") for block in _blocks(said) if block.get("type") == "text")
+    return [text for text in found if isinstance(text, str)]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.strip().encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _tool_results(said: dict[str, Any], voice: Voice) -> list[e.RunFact]:

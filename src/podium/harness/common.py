@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import Any
 
@@ -76,8 +77,23 @@ def json_object(data: bytes) -> dict[str, Any] | None:
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return None
+        value = _without_lone_surrogates(data)
     return value if isinstance(value, dict) else None
+
+
+def _without_lone_surrogates(data: bytes) -> Any:
+    """JavaScript writes half a surrogate pair as an escape, which is no character: replaced, not refused."""
+    if b"\\ud" not in data and b"\\uD" not in data:
+        return None
+    try:
+        value = json.loads(data, parse_constant=_refuse)
+        return msgspec.json.decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)  # NaN and infinities are not JSON
 
 
 def silent_end(exit: Exit) -> Outcome:

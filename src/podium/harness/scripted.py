@@ -76,8 +76,8 @@ class Scripted:
         kind = said.get("type") if said is not None else None
         if said is None or not isinstance(kind, str):
             return state, (self._voice.noticed("undecodable", as_text(frame.data[:500])),)
-        if kind == "result":
-            status = "success" if said.get("status") == "success" else "failed"
+        status = said.get("status")
+        if kind == "result" and status in ("success", "failed"):
             message, error_class = _word(said, "message"), _word(said, "error_class")
             state = replace(state, status=status, message=message[:2000], error_class=error_class[:100])
             return state, (self._voice.said(message, final=True),)

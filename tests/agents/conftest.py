@@ -1,0 +1,39 @@
+"""The real Claude Code against the scripted model server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agents import cli
+from tests.agents.driving import Bench
+
+
+@pytest.fixture(scope="session")
+def claude() -> Path:
+    try:
+        return cli.claude()
+    except cli.CannotInstall as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def model_url() -> Iterator[str]:
+    words = [sys.executable, "-m", "podium.testing.model_server"]
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env={"PYTHONPATH": source}) as server:
+        assert server.stdout is not None
+        try:
+            yield json.loads(server.stdout.readline())["url"]
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, claude: Path, model_url: str) -> Bench:
+    return Bench(tmp_path, claude, model_url)
