@@ -40,7 +40,7 @@ def large_lists() -> Iterator[Figure]:
 
 def _lists(sizes: tuple[int, ...]) -> Iterator[Figure]:
     with hosted(0) as (home, _pid):
-        present = 200  # the host's own
+        present = 0
         for size in sizes:
             add_tasks(home, size - present)
             present = size

@@ -18,15 +18,16 @@ from podium.app.home import Home
 from podium.kernel.config import Settings
 
 TICK_S = 0.01
+RUNS = 200
 
 
 async def host(home: Path, rate: int) -> None:
     """Print "healthy" once it is; serve and feed until stdin ends."""
     daemon = Daemon(Home(home), Settings(port=0, worker=False, lease_ttl_s=3600.0))
     async with daemon.serving(), anyio.create_task_group() as tasks:
-        reports = await Reports.prepare(daemon.store, runs=200)
         if rate:
-            tasks.start_soon(_feed, reports, rate)
+            # Not without need: runs of a worker that is not heard make lists look for what is unknown.
+            tasks.start_soon(_feed, await Reports.prepare(daemon.store, runs=RUNS), rate)
         print("healthy", flush=True)
         await anyio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
         tasks.cancel_scope.cancel()

@@ -66,7 +66,11 @@ class Reports:
             reports.append(self._report(next(self._runs), count))
         message = m.decode(m.encode(m.Reports(worker_id=WORKER, reports=tuple(reports))))
         assert isinstance(message, m.Reports)
-        await self._store.writer.run(lambda unit: ingest(unit, WORKER, message.reports), durable=False)
+        receipts = await self._store.writer.run(
+            lambda unit: ingest(unit, WORKER, message.reports), durable=False
+        )
+        if any(receipt.verdict != "taken" for receipt in receipts):
+            raise RuntimeError(f"reports were not taken: {receipts[0]}")
 
     def _report(self, run: Run, count: int) -> m.RunReport:
         begin = self._offsets[run.id]
