@@ -70,7 +70,16 @@ def _bare_per_s(path: Path) -> float:
         seq, began = 0, time.monotonic()
         while time.monotonic() - began < SECONDS / 2:
             rows = [
-                (seq + n, "2026-01-01T00:00:00.000000Z", "worker", 1, "run.said", tasks[n % RUNS], "run", body)
+                (
+                    seq + n,
+                    "2026-01-01T00:00:00.000000Z",
+                    "worker",
+                    1,
+                    "run.said",
+                    tasks[n % RUNS],
+                    "run",
+                    body,
+                )
                 for n in range(EVENTS)
             ]
             connection.execute("BEGIN IMMEDIATE")

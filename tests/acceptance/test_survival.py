@@ -154,7 +154,9 @@ def test_an_unreadable_home_is_refused_with_the_next_step(tmp_path):
         group=65534,
         extra_groups=[],
     )
-    if "No module named" in told.stderr or ("Permission denied" in told.stderr and "Error:" not in told.stderr):
+    if "No module named" in told.stderr or (
+        "Permission denied" in told.stderr and "Error:" not in told.stderr
+    ):
         pytest.fail(
             f"the interpreter of this environment is not readable by another user: {told.stderr[-300:]}"
         )
