@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figure import Figure, Measurement, median
-from bench.served import rss_mb, scratch
+from bench.served import rss_mb, same_code, scratch
 from bench.wire import Address, Http
 from podium.testing.fleet import Fleet
 
@@ -36,7 +36,7 @@ def take() -> Iterator[Figure]:
     """The median of several starts on one home that exists already."""
     bare = [_bare() for _ in range(STARTS)]
     with scratch() as folder:
-        fleet = Fleet(folder / "home", separate=False)
+        fleet = Fleet(folder / "home", separate=False, environ=same_code())
         _start(fleet)
         fleet.terminate("server")
         times, memory = [], []

@@ -17,7 +17,7 @@ from podium.app.daemon import Daemon
 from podium.app.home import Home
 from podium.kernel.config import Settings
 
-TICK_S = 0.01
+TICK_S = 0.02
 RUNS = 200
 
 

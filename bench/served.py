@@ -36,6 +36,11 @@ class Serving:
         self.http.call("PUT", f"/agents/{name}", body)
 
 
+def same_code() -> dict[str, str]:
+    """What makes a child import the very files that this process does."""
+    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="podium-bench-", ignore_cleanup_errors=True) as folder:
@@ -46,7 +51,7 @@ def scratch() -> Iterator[Path]:
 def serving(*, capacity: int = 4, works: bool = True) -> Iterator[Serving]:
     """`podium up` as a person would run it, healthy."""
     with scratch() as folder:
-        fleet = Fleet(folder / "home", separate=not works, capacity=capacity)
+        fleet = Fleet(folder / "home", separate=not works, capacity=capacity, environ=same_code())
         try:
             fleet.start("server")
             fleet.call("GET", "/health")
@@ -61,7 +66,7 @@ def program(module: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", f"bench.{module}", *words],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={**os.environ, **same_code()},
     )  # fmt: skip
     try:
         yield child
