@@ -92,7 +92,9 @@ TASKS: list[tuple[str, int, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "fields", "says"), [row[1:] for row in TASKS], ids=[row[0] for row in TASKS])
+@pytest.mark.parametrize(
+    ("code", "fields", "says"), [row[1:] for row in TASKS], ids=[row[0] for row in TASKS]
+)
 def test_a_task_that_cannot_be_is_refused(refusing, code, fields, says):
     body = {"prompt": SAYS, "agent": "scripted", **fields} if fields else {"agent": "scripted"}
     error = refused(refusing, code, "POST", "/tasks", json=body)
@@ -281,7 +283,7 @@ def test_control_characters_do_not_get_into_a_title(fleet):
 
 def test_a_prompt_of_a_megabyte_reaches_a_command_or_fails_with_its_reason(fleet):
     """One word of a program's arguments holds 128 KiB on Linux."""
-    words = json.dumps(["sh", "-c", "printf %s \"$1\" | wc -c", "sh", "{prompt}"])
+    words = json.dumps(["sh", "-c", 'printf %s "$1" | wc -c', "sh", "{prompt}"])
     fleet.call("PUT", "/agents/counts", {"harness": "command", "options": {"argv": words}})
     for size in (100_000, 1_000_000):
         task = fleet.call("POST", "/tasks", {"prompt": "x" * size, "agent": "counts"})

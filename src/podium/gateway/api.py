@@ -146,9 +146,13 @@ async def body_of(request: Ask, kind: type[S]) -> tuple[S, bytes]:
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at ")
         where = path.strip("`") or "$"
-        raise BadRequestBody(f"the body is not right at {where}: {problem}", hint=DESCRIBED, path=where) from error
+        raise BadRequestBody(
+            f"the body is not right at {where}: {problem}", hint=DESCRIBED, path=where
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequestBody(f"the body is not JSON: {error}", hint="send one JSON object in UTF-8") from error
+        raise BadRequestBody(
+            f"the body is not JSON: {error}", hint="send one JSON object in UTF-8"
+        ) from error
     except RecursionError as error:
         raise BadRequestBody("the body is nested too deeply", hint=DESCRIBED) from error
 

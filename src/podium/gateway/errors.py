@@ -17,7 +17,7 @@ log = logging.getLogger("podium.gateway")
 JSON = "application/json"
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
-_ASK_AGAIN = "look into $PODIUM_HOME/server.log, then try again"
+_ASK_AGAIN = "look into $PODIUM_HOME/podium.log, then try again"
 _NEXT_STEPS: tuple[tuple[type[k.PodiumError], str], ...] = (
     (k.UnsupportedMediaType, "set the header Content-Type: application/json"),
     (k.InvalidRequest, "what an address takes stands in /api/v1/openapi.json"),

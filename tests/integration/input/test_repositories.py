@@ -129,7 +129,9 @@ async def test_a_workspace_reached_by_a_planted_link_is_removed_without_its_targ
     precious.mkdir()
     (precious / "x").write_text("x")
     async with rig_with_agent(tmp_path / "home") as rig:
-        done = await worked(rig, make("source"), shell(f"mkdir d; ln -s {precious} d/out; echo d/ > .gitignore"))
+        done = await worked(
+            rig, make("source"), shell(f"mkdir d; ln -s {precious} d/out; echo d/ > .gitignore")
+        )
         assert done.state.word is TaskState.DONE, done.state
         run = await rig.run_of(done.id)
         await settled(rig, run.id)
