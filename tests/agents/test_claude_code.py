@@ -12,6 +12,8 @@ from podium.kernel import events as e
 from podium.kernel.nouns import Permissions, Reason
 from tests.agents.driving import Bench, playing, shell
 
+pytestmark = pytest.mark.timeout(900)  # the first test may have to install the CLI
+
 UNITTEST = ("python3", "-m", "unittest")
 
 

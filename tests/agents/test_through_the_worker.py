@@ -20,7 +20,7 @@ from podium.store import queries
 from podium.testing.rig import Rig
 from tests.agents.driving import playing
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]  # the first test may install the CLI
 ENDS_WITHIN_S = 90.0
 BYE = Check(name="says-bye", argv=("grep", "-q", "bye", "a.txt"))
 MEND: dict[str, Any] = {"tool": "edit", "input": {"path": "a.txt", "old": "hello", "new": "bye"}}
