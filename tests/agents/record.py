@@ -37,8 +37,8 @@ Play = Callable[[Bench], Ended]
 
 def killed(bench: Bench) -> Ended:
     return bench.run(
-        playing({"calls": [READ]}, {"calls": [EDIT]}),
-        at=lambda fact: isinstance(fact, e.RunToolCalled),
+        playing({"calls": [READ]}, {"delay_ms": 3000, "calls": [EDIT]}),
+        at=lambda fact: isinstance(fact, e.RunToolReturned),
         do="kill",
     )
 

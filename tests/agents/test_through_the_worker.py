@@ -18,7 +18,7 @@ from podium.kernel.nouns import Agent, Check, Task
 from podium.kernel.states import TaskState
 from podium.store import queries
 from podium.testing.rig import Rig
-from tests.agents.driving import playing
+from tests.agents.driving import playing, written_down
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]  # the first test may install the CLI
 ENDS_WITHIN_S = 90.0
@@ -93,6 +93,7 @@ async def test_a_killed_run_is_resumed_in_its_conversation(tmp_path, repository,
     async with Rig(tmp_path / "home").running() as rig:
         task = await opened(rig, claude, prompt, repository)
         await until(rig, lambda event: isinstance(event, e.RunToolReturned))
+        await anyio.to_thread.run_sync(written_down, tmp_path / "config", "tool_result")
         first = await rig.run_of(task.id)
         os.kill(first.pid, signal.SIGKILL)
         done = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
