@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 
 
@@ -32,10 +33,11 @@ def _figures(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="podium bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--only", action="append", default=[], help="figures whose name contains this word")
+    parser.add_argument("--full", action="store_true", help="also 500 agents and 1,000,000 tasks")
     chosen = parser.parse_args(arguments)
     from bench.figures import measure
 
-    figures = measure(chosen.only)
+    figures = measure(chosen.only, full=chosen.full)
     if chosen.json:
         print(json.dumps({"figures": figures}))
     else:
@@ -50,4 +52,6 @@ def _figures(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # So that a bench that is stopped ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated
 
 import msgspec
@@ -89,15 +90,21 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
             f"the prompt is larger than {MAX_PROMPT_BYTES // 1024} KiB",
             hint="put long material into the repository and refer to it",
         )
+    if "\0" in prompt:
+        raise InvalidRequest("the prompt holds a NUL character", hint="send text; give files by their paths")
     agent = unit.agent(ask.agent)
     if agent is None:
         raise NotFound(f"there is no agent {ask.agent!r}", hint="list them with: podium agents list")
     project = _project(unit, ask.project) if ask.project is not None else None
     repository = ask.repository or (project.repository if project else None)
+    if repository is None and (ask.base or ask.target):
+        raise InvalidRequest(
+            "a base or target needs a repository", hint="name the repository too, or a project that has one"
+        )
     task = Task(
         id=TaskId(ids.new("task")),
         project_id=project.id if project else None,
-        title=ask.title.strip() or _title_from(prompt),
+        title=_one_line(ask.title) or _title_from(prompt),
         source=ask.source,
         agent=agent.name,
         priority=ask.priority,
@@ -256,10 +263,22 @@ def _project(unit: Unit, reference: str) -> Project:
 def _checks(checks: tuple[Check, ...]) -> tuple[Check, ...]:
     names = [check.name for check in checks]
     if len(set(names)) != len(names):
-        raise InvalidRequest("two checks have the same name")
+        raise InvalidRequest("two checks have the same name", hint="give each a name of its own")
+    for check in checks:
+        if not check.argv[0] or any("\0" in word for word in check.argv):
+            raise InvalidRequest(
+                f"the check {check.name!r} names no program that could be started",
+                hint='give its words without NUL, the program first, e.g. ["pytest", "-q"]',
+            )
     return checks
 
 
 def _title_from(prompt: str) -> str:
-    line = next(line.strip() for line in prompt.splitlines() if line.strip())
+    """Its first line that says something; of control characters alone comes no title."""
+    line = next((line for line in map(_one_line, prompt.splitlines()) if line), "untitled")
     return line if len(line) <= 80 else line[:79] + "…"
+
+
+def _one_line(text: str) -> str:
+    """Titles are shown in terminals, branches and messages: no control character gets into one."""
+    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())

@@ -29,5 +29,8 @@ def canonical_repository(raw: str, *, organisation: str | None) -> str:
 def parse_base(raw: str) -> str:
     """HEAD, a branch, a tag or a commit."""
     if raw != "HEAD" and (problem := name_problem(raw)):
-        raise InvalidRequest(f"{raw[:60]!r} is no branch, tag or commit: it {problem}")
+        raise InvalidRequest(
+            f"{raw[:60]!r} is no branch, tag or commit: it {problem}",
+            hint="give a branch, a tag or a commit of the repository as it is called there",
+        )
     return raw

@@ -30,6 +30,7 @@ from podium.store.unit import Unit
 Ask = Request[Any, Any, Any]
 S = TypeVar("S", bound=Struct)
 MAX_PARAMETERS = 20
+DESCRIBED = "what this address takes stands in /api/v1/openapi.json"
 encode = msgspec.json.Encoder().encode
 
 
@@ -79,7 +80,8 @@ def id_of(request: Ask, kind: str) -> str:
     """The id in the address. One of another kind, or none at all, is simply not there: NotFound."""
     raw = str(request.path_params["id"])
     if kind_of(raw) != kind:
-        raise NotFound(f"{raw[:80]!r} is not the id of a {kind}", hint=f"{kind} ids look like {kind}_01j…")
+        look = "the 64 hexadecimal digits of a SHA-256" if kind == "artifact" else f"{kind}_01j…"
+        raise NotFound(f"{raw[:80]!r} is not the id of any {kind}", hint=f"{kind} ids look like {look}")
     return raw
 
 
@@ -100,7 +102,7 @@ def parse_query(raw: bytes, kind: type[S]) -> S:
             max_num_fields=MAX_PARAMETERS,
         )
     except ValueError as error:
-        raise InvalidRequest("the query string cannot be read") from error
+        raise InvalidRequest("the query string cannot be read", hint=DESCRIBED) from error
     values: dict[str, str] = {}
     for name, value in pairs:
         if name not in kind.__struct_fields__:
@@ -109,12 +111,12 @@ def parse_query(raw: bytes, kind: type[S]) -> S:
             hint = f"did you mean {close[0]!r}?" if close else f"known here: {known}"
             raise InvalidRequest(f"there is no parameter {name[:80]!r}", hint=hint)
         if name in values:
-            raise InvalidRequest(f"the parameter {name!r} may stand only once")
+            raise InvalidRequest(f"the parameter {name!r} may stand only once", hint=DESCRIBED)
         values[name] = value
     try:
         asked: S = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"a parameter is not right: {error}") from error
+        raise InvalidRequest(f"a parameter is not right: {error}", hint=DESCRIBED) from error
     return asked
 
 
@@ -123,7 +125,7 @@ def _nothing_asked(kind: type[S]) -> S:
     try:
         nothing: S = msgspec.convert({}, kind)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"a parameter is missing: {error}") from error
+        raise InvalidRequest(f"a parameter is missing: {error}", hint=DESCRIBED) from error
     return nothing
 
 
@@ -138,17 +140,21 @@ async def body_of(request: Ask, kind: type[S]) -> tuple[S, bytes]:
     if not raw.strip():
         if not any(field.required for field in msgspec.structs.fields(kind)):
             return kind(), b""
-        raise BadRequestBody("a JSON body is needed here")
+        raise BadRequestBody("a JSON body is needed here", hint=DESCRIBED)
     try:
         return cast("S", _decoder(kind).decode(raw)), raw
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at ")
         where = path.strip("`") or "$"
-        raise BadRequestBody(f"the body is not right at {where}: {problem}", path=where) from error
+        raise BadRequestBody(
+            f"the body is not right at {where}: {problem}", hint=DESCRIBED, path=where
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequestBody(f"the body is not JSON: {error}") from error
+        raise BadRequestBody(
+            f"the body is not JSON: {error}", hint="send one JSON object in UTF-8"
+        ) from error
     except RecursionError as error:
-        raise BadRequestBody("the body is nested too deeply") from error
+        raise BadRequestBody("the body is nested too deeply", hint=DESCRIBED) from error
 
 
 @lru_cache(maxsize=64)

@@ -78,7 +78,9 @@ def may(principal: Principal, method: str, path: str) -> None:
     if principal.kind == "owner":
         return
     if not (method == "PUT" and path.startswith("/api/v1/artifacts/")):
-        raise Forbidden("a worker's token may only upload artifacts")
+        raise Forbidden(
+            "a worker's token may only upload artifacts", hint="use the one in $PODIUM_HOME/owner.token"
+        )
 
 
 async def ensure_tokens(store: Store, home: Path, *, entropy: Entropy = os.urandom) -> TokenFiles:

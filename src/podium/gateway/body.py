@@ -9,6 +9,8 @@ from litestar.types import Receive
 
 from podium.kernel.errors import Timeout, TooLarge
 
+SEND_LESS = "put long material into the repository and refer to it"
+
 
 class Body:
     """Stands in for `receive`. `total_s` bounds the whole body, `gap_s` each wait for more of it.
@@ -41,6 +43,8 @@ class Body:
         if message["type"] == "http.request":
             self._size += len(message.get("body", b""))
             if self._size > self._limit:
-                raise TooLarge(f"a body may have {self._limit} bytes here", limit_bytes=self._limit)
+                raise TooLarge(
+                    f"a body may have {self._limit} bytes here", hint=SEND_LESS, limit_bytes=self._limit
+                )
             self._complete = not message.get("more_body", False)
         return message

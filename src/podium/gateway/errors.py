@@ -17,22 +17,46 @@ log = logging.getLogger("podium.gateway")
 JSON = "application/json"
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
+_ASK_AGAIN = "look into $PODIUM_HOME/podium.log, then try again"
+_NEXT_STEPS: tuple[tuple[type[k.PodiumError], str], ...] = (
+    (k.UnsupportedMediaType, "set the header Content-Type: application/json"),
+    (k.InvalidRequest, "what an address takes stands in /api/v1/openapi.json"),
+    (k.Unauthorized, "send `Authorization: Bearer` with the token in $PODIUM_HOME/owner.token"),
+    (k.Forbidden, "use the token in $PODIUM_HOME/owner.token"),
+    (k.NotFound, "list what there is, and take an id from the list"),
+    (k.MethodNotAllowed, "the header Allow names the methods there are"),
+    (k.Conflict, "look at its present state, then decide"),
+    (k.CursorExpired, "begin again without a cursor"),
+    (k.TooLarge, "send less"),
+    (k.RateLimited, "wait as long as the header Retry-After says"),
+    (k.Timeout, "try again, faster or with less"),
+    (k.Unavailable, "try again in a moment"),
+    (k.WorkerUnreachable, "see whether the worker is up: podium status"),
+    (k.StorageFull, "free some space; nothing else is needed"),
+)
+"""Of errors raised without a hint of their own; the first kind that fits."""
+
 
 class BadRequestBody(k.InvalidRequest):
     """The body cannot be read as what this address takes."""
 
 
 def envelope(error: k.PodiumError) -> bytes:
+    """As bytes; an error that names no next step gets the one of its kind."""
     return _encode(
         {
             "error": {
                 "code": error.code,
                 "message": error.message,
-                "hint": error.hint,
+                "hint": error.hint or _next_step(error),
                 "details": error.details,
             }
         }
     )
+
+
+def _next_step(error: k.PodiumError) -> str:
+    return next((hint for kind, hint in _NEXT_STEPS if isinstance(error, kind)), _ASK_AGAIN)
 
 
 def headers_of(error: k.PodiumError) -> dict[str, str]:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from podium.gateway.auth import Principal, Tokens, may
-from podium.gateway.body import Body
+from podium.gateway.body import SEND_LESS, Body
 from podium.gateway.buckets import Buckets
 from podium.gateway.errors import envelope, headers_of
 from podium.gateway.settings import GatewaySettings
@@ -149,7 +149,7 @@ class Guard:
         if not upload and asked.content_type.split(b";")[0].strip().lower() != b"application/json":
             raise UnsupportedMediaType()
         if asked.length is not None and asked.length > limit:
-            raise TooLarge(f"a body may have {limit} bytes here", limit_bytes=limit)
+            raise TooLarge(f"a body may have {limit} bytes here", hint=SEND_LESS, limit_bytes=limit)
         total_s = None if upload else self._settings.body_total_s
         return Body(receive, limit, gap_s=self._settings.body_gap_s, total_s=total_s)
 

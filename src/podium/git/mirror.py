@@ -136,6 +136,8 @@ async def _fetch_branches(git: Git, mirror: Mirror) -> None:
         if (await probe(git, url)).head is not None:
             raise
         await _fetch_refs(git, mirror, heads, "--prune")
+        # What HEAD was at an earlier fetch is not what it is now.
+        await git.run(Place(git_dir=mirror.path), "update-ref", "-d", SOURCE_HEAD)
 
 
 async def _fetch_refs(git: Git, mirror: Mirror, *words: str) -> None:

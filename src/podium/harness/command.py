@@ -41,7 +41,7 @@ class CommandHarness:
 
     def launch(self, request: LaunchRequest) -> LaunchPlan:
         words = _argv_of(request.agent)
-        if any("\0" in word for word in (request.prompt, *words)):
+        if "\0" in request.prompt:
             raise InvalidRequest("a prompt for a command cannot hold NUL")
         prompt = (
             f"{request.agent.instructions}\n\n{request.prompt}"
@@ -81,4 +81,6 @@ def _argv_of(agent: Agent) -> list[str]:
         raise InvalidRequest("the option argv is no list of words", hint=_HINT) from error
     if not words or not words[0]:
         raise InvalidRequest("the option argv is empty", hint=_HINT)
+    if any("\0" in word for word in words):
+        raise InvalidRequest("the option argv holds a NUL character", hint=_HINT)
     return words

@@ -29,8 +29,14 @@ def locate(repo: str | None, base: str | None) -> tuple[str | None, str | None, 
     it the checkout around the working directory; None where there is none: an empty workspace.
 
     In a checkout the base is its HEAD as it is now, so that a commit made meanwhile changes nothing.
+    Raises RepositoryUnusable for a path where nothing is.
     """
     if repo is not None and not Path(repo).is_dir():
+        if repo.startswith(("/", "./", "~")):
+            raise RepositoryUnusable(
+                f"{repo[:200]} is no directory of this machine",
+                hint="give the top directory of a checkout, or an address such as https://host/owner/name",
+            )
         return repo, base, ()
     try:
         state = anyio.run(checkout_state, local_git(), Path(repo or ".").absolute())

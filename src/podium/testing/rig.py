@@ -83,12 +83,12 @@ class Rig:
             watching=Watching(directory_watch()),
             git=self.git,
             execute=execute,
-            upload=self._upload,
+            upload=lambda path, **fields: self.upload(path, **fields),
             clock=self.clock,
         )
         return Worker(context)
 
-    async def _upload(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+    async def upload(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
         async def pieces() -> AsyncIterator[bytes]:
             yield await anyio.Path(path).read_bytes()
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
+from msgspec.structs import replace
 
 from podium.bus import messages as m
 from podium.git import bundle
 from podium.git.base import Captured, WorkspaceGone
+from podium.git.names import parse_commit, run_ref
 from podium.kernel import events as e
 from podium.kernel.errors import PodiumError, Unavailable
 from podium.kernel.faultpoint import reach
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from podium.worker.attempt import Attempt
 
 log = logging.getLogger("podium.worker")
-RETRY_S = 0.5
+RETRY_S = 0.25
+MAX_RETRY_S = 10.0
 STDERR_NOTICE_BYTES = 4 * 1024
 
 
@@ -54,6 +58,7 @@ class Finisher:
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
         reach("finish.reported")
+        await self._keep_output()
         # A lost run is tried again in the same workspace.
         await tidy(self._context, self._home, self._place, keep_workspace=outcome.lost)
 
@@ -66,20 +71,14 @@ class Finisher:
         reach("finish.captured")
         if outcome.lost or found is None or found.commits == 0:
             return None
-        captured = await self._send_bundle(found, thin=True)
+        captured = await self._announce(found)
         self._home.store_captured(captured)
         return captured
 
-    async def _send_bundle(self, found: Captured, *, thin: bool) -> m.Captured:
+    async def _announce(self, found: Captured) -> m.Captured:
         place = self._place.known()
         if place is None or self._order.repository is None:
             raise WorkspaceGone
-        path = self._home.path / "work.bundle"
-        base = place.base if thin else None
-        await bundle.make(self._context.git, place.mirror, base, found.tip, found.ref, path)
-        reach("finish.bundled")
-        artifact = await self._upload(path, "application/x-git-bundle", f"{self._order.run_id}.bundle")
-        reach("finish.uploaded")
         return m.Captured(
             repository=self._order.repository,
             branch=self._order.branch,
@@ -88,9 +87,22 @@ class Finisher:
             commits=found.commits,
             leftover=found.leftover,
             drift=found.drift,
-            bundle=artifact,
-            thin=thin,
+            bundle=await self._send_bundle(found.tip, place.base),
         )
+
+    async def _send_bundle(self, tip: str, base: str | None) -> ArtifactId:
+        """The commits of `tip` that `base` has not (all of them without one), as an artifact."""
+        place = self._place.known()
+        if place is None:
+            raise WorkspaceGone
+        path = self._home.path / "work.bundle"
+        ref = run_ref(self._order.run_id)
+        since = None if base is None else parse_commit(base)
+        await bundle.make(self._context.git, place.mirror, since, parse_commit(tip), ref, path)
+        reach("finish.bundled")
+        artifact = await self._upload(path, "application/x-git-bundle", f"{self._order.run_id}.bundle")
+        reach("finish.uploaded")
+        return artifact
 
     async def _checks(self) -> tuple[CheckResult, ...]:
         if not self._order.checks:
@@ -122,40 +134,54 @@ class Finisher:
     async def _deliver(
         self, outcome: Outcome, captured: m.Captured | None, checks: tuple[CheckResult, ...]
     ) -> None:
+        pause_s = RETRY_S
         while True:
-            try:
-                answer = await self._context.bus.ask(
-                    m.RunFinished(
-                        worker_id=self._context.settings.worker_id,
-                        run_id=self._order.run_id,
-                        fence=self._order.fence,
-                        outcome=outcome,
-                        captured=captured,
-                        checks=checks,
-                        events=self._closing_notices(),
-                    ),
-                    timeout_s=120.0,
-                )
-            except PodiumError as error:
-                log.info("%s: the end is told again: %s", self._order.run_id, error.message)
-                await anyio.sleep(RETRY_S)
-                continue
+            answer = await self._tell_end(outcome, captured, checks)
             match answer:
                 case m.Finished(verdict="taken"):
                     return
                 case m.Finished(verdict="refused"):
                     raise Dropped
                 case m.Finished(verdict="need_full") if captured is not None:
-                    found = await self._place.capture()
-                    if found is not None:
-                        captured = await self._send_bundle(found, thin=False)
-                        self._home.store_captured(captured)
+                    captured = replace(
+                        captured, bundle=await self._send_bundle(captured.tip, None), thin=False
+                    )
+                    self._home.store_captured(captured)
+                    continue
                 case m.Failure(code="bundle_refused", message=message):
                     # Its objects fail git's checks, now and always: end without a change, and say why.
                     outcome, captured = _refused_work(outcome, message), None
+                    continue
+                case m.Failure(code="not_found") if captured is not None:
+                    # The server's bytes are gone (an older backup came back): send them again.
+                    await self._send_bundle(captured.tip, captured.base if captured.thin else None)
                 case _:
                     log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
-                    await anyio.sleep(RETRY_S)
+            await anyio.sleep(pause_s)
+            pause_s = min(pause_s * 2, MAX_RETRY_S)
+
+    async def _tell_end(
+        self, outcome: Outcome, captured: m.Captured | None, checks: tuple[CheckResult, ...]
+    ) -> m.Answer:
+        report = m.RunFinished(
+            worker_id=self._context.settings.worker_id,
+            run_id=self._order.run_id,
+            fence=self._order.fence,
+            outcome=outcome,
+            captured=captured,
+            checks=checks,
+            events=self._closing_notices(),
+        )
+        try:
+            return await self._context.bus.ask(report, timeout_s=120.0)
+        except PodiumError as error:
+            return m.failure_of(error)
+
+    async def _keep_output(self) -> None:
+        """After the end is recorded, so that nobody waits for it: the raw output as an artifact."""
+        whole = await anyio.to_thread.run_sync(self._home.archive().finish)
+        if whole is not None:
+            await self._upload(whole, "application/gzip", f"{self._order.run_id}.out.gz")
 
     def _closing_notices(self) -> tuple[e.RunFact, ...]:
         text = read_tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()

@@ -19,6 +19,7 @@ from podium.bus.messages import Captured, RunOrder
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import RunId
 from podium.kernel.nouns import Outcome
+from podium.worker.archive import OutputArchive
 
 T = TypeVar("T", bound=Struct)
 
@@ -38,6 +39,9 @@ class RunHome:
         self._limit = self.path / "limit"
         self._halted = self.path / "halted"
         self._argv = self.path / "argv.json"
+
+    def archive(self) -> OutputArchive:
+        return OutputArchive(self.process / "out", self.path)
 
     def store_order(self, order: RunOrder) -> None:
         """Durable before anything is done: from here on the run survives us."""

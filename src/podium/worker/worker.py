@@ -24,6 +24,7 @@ from podium.worker.context import WorkerContext
 from podium.worker.finish import tidy
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
+from podium.worker.janitor import keep_house
 from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
@@ -46,6 +47,7 @@ class Worker:
             tasks.start_soon(self._context.watching.run)
             tasks.start_soon(self._context.reporter.run)
             tasks.start_soon(self._renew_forever)
+            tasks.start_soon(keep_house, self._context)
             await self._context.bus.run(self._handle, self._introduce)
 
     async def stop_agents(self) -> None:

@@ -72,3 +72,38 @@ def _ask(prompt: str):
     from podium.engine.commands import OpenTask
 
     return msgspec.convert({"prompt": prompt, "agent": "scripted"}, OpenTask)
+
+
+async def test_a_bundle_that_the_server_lost_is_sent_again(tmp_path, repository):
+    """After an older backup had come back, the end of a run was refused for ever."""
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+        upload, sent = rig.upload, []
+
+        async def lose_the_first(path, **fields):
+            artifact = await upload(path, **fields)
+            if not sent:
+                rig.store.artifacts.remove(artifact)
+            sent.append(artifact)
+            return artifact
+
+        rig.upload = lose_the_first
+        ask = _ask(script({"do": "edit", "path": "b.txt", "write": "x"}))
+        task = await rig.open(msgspec.structs.replace(ask, repository=str(repository)))
+        assert (await rig.ended(task.id)).change_id
+    assert sent[0] == sent[1]
+
+
+async def test_a_mirror_that_lost_the_base_is_sent_a_full_bundle(tmp_path, repository):
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+
+        async def fetches_nothing(repository: str) -> None:
+            return
+
+        rig.engine.mirrors.warm = fetches_nothing  # the source is out of the server's reach
+        ask = _ask(script({"do": "edit", "path": "b.txt", "write": "x"}))
+        task = await rig.open(msgspec.structs.replace(ask, repository=str(repository)))
+        done = await rig.ended(task.id)
+        change = await rig.store.writer.run(lambda unit: unit.change(done.change_id))
+    assert (done.state.word, change.files) == ("done", 1)

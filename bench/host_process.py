@@ -1,0 +1,22 @@
+"""`bench.host` as a process, ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.served import program, scratch
+
+
+@contextmanager
+def hosted(rate: int) -> Iterator[tuple[Path, int]]:
+    """(its home, its pid) while it serves and takes in `rate` events a second."""
+    with scratch() as folder, program("host", str(folder / "home"), str(rate)) as child:
+        assert child.stdout is not None
+        if child.stdout.readline() != "healthy\n":
+            raise RuntimeError("the host did not start")
+        yield folder / "home", child.pid
+        assert child.stdin is not None
+        child.stdin.close()
+        child.wait(timeout=20)
