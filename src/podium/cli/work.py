@@ -201,7 +201,7 @@ def diagnose(reference: str, as_json: bool, field: str | None) -> int:
                 if worker["id"]
                 else "",
             ),
-            ("process", f"{process['word']}, pid {process.get('pid')}" if process else "not known"),
+            ("process", f"{process['word']}, pid {process['pid']}" if process.get("pid") else ""),
             ("command", shlex.join(process["argv"]) if process.get("argv") else ""),
             ("output", _age(found["last_output_age_s"])),
             ("exit code", found["exit_code"]),

@@ -45,9 +45,10 @@ def finish(unit: Unit, report: RunFinished, bundle: Bundle | None, ids: IdMaker)
     if bundle is not None:
         change_id = _draft(unit, task, unit.run(run.id), report, bundle, ids)
     run = unit.run(run.id)
-    outcome = run.outcome or report.outcome
     new_run_id = RunId(ids.new("run"))
-    for event in conclude(task, run, outcome, report.checks, change_id, new_run_id=new_run_id, now=unit.now):
+    for event in conclude(
+        task, run, report.outcome, report.checks, change_id, new_run_id=new_run_id, now=unit.now
+    ):
         unit.record(event, by="engine")
     return True
 

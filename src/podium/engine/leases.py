@@ -15,6 +15,8 @@ from podium.kernel.states import RUN_HELD, RUN_TERMINAL, RunState
 from podium.store import schema
 from podium.store.unit import Unit
 
+_CONCLUDED = RUN_TERMINAL - {RunState.LOST}
+
 
 def welcome(
     unit: Unit, hello: Hello, ids: IdMaker
@@ -33,6 +35,9 @@ def welcome(
             drop.append(held.run_id)
             continue
         mine.add(run.id)
+        if run.state.word in RUN_TERMINAL:
+            resume.append(_resume_of(unit, run))
+            continue
         unit.record(e.RunAdopted(task_id=run.task_id, run_id=run.id, worker_id=hello.worker_id), by=by)
         resume.append(_resume_of(unit, run))
     orders = []
@@ -82,13 +87,15 @@ def holders(unit: Unit) -> frozenset[WorkerId]:
 
 
 def _mine(unit: Unit, worker: WorkerId, held: Held) -> Run | None:
+    """The run, if the worker held it under the present fence: it still does, or it brought it to its end
+    and has only not forgotten it yet. None when it was lost or is somebody else's."""
     try:
         run = unit.run(held.run_id)
     except NotFound:
         return None
-    if run.worker_id != worker or run.fence != held.fence or run.state.word not in RUN_HELD:
+    if run.worker_id != worker or run.fence != held.fence:
         return None
-    return run
+    return run if run.state.word in RUN_HELD or run.state.word in _CONCLUDED else None
 
 
 def _resume_of(unit: Unit, run: Run) -> Resume:

@@ -127,4 +127,6 @@ def _history(connection: Connection, after: int, wanted: Wanted) -> tuple[list[E
         Entry(row.seq, row.task_id, row.run_id, row.type, wire_of(row.seq, row.at, row.by, row.v, row.body))
         for row in rows
     ]
-    return entries, entries[-1].seq if len(entries) == PAGE_EVENTS else max(newest, after)
+    # Two looks, and the log may have grown in between: the page reaches as far as its newest row.
+    reached = entries[-1].seq if entries else after
+    return entries, reached if len(entries) == PAGE_EVENTS else max(newest, reached)

@@ -215,8 +215,5 @@ async def _refuse(scope: dict[str, Any], error: PodiumError, send: Any) -> None:
         (b"content-length", str(len(body)).encode()),
         *((name.encode(), value.encode()) for name, value in headers_of(error).items()),
     ]
-    if not socket:
-        # What of the body has not been read may be anything: it must not be taken for the next request.
-        headers.append((b"connection", b"close"))
     await send({"type": f"{kind}.start", "status": error.http_status, "headers": headers})
     await send({"type": f"{kind}.body", "body": body if scope.get("method") != "HEAD" else b""})

@@ -30,6 +30,9 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_S = 10.0
 """From the connection, or the first byte of a further request, to the end of its head."""
 KEEP_ALIVE_S = 30
+DISCARD_S = 20.0
+MAX_DISCARDED_BYTES = 128 * 1024 * 1024
+"""Of a body that was refused: read on, so that a client that sends first and listens then gets its answer."""
 GRACE_S = 3
 """Net for requests that do not end by themselves when the server stops."""
 MAX_CONNECTIONS = 2_000
@@ -112,9 +115,13 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _in_head = True
+    _discarded = 0
+    _discard_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Whatever handlers the process has: addresses hold ids and, by mistake, secrets.
+        self.access_log = False
         if len(self.connections) > connection_limit():
             transport.abort()
             return
@@ -122,6 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_over()
+        self._discarding_is_over()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -142,9 +150,22 @@ class BoundedProtocol(HttpToolsProtocol):
             raise httptools.HttpParserInvalidURLError
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if self._discard_timer is not None:
+            self._discarded += len(body)
+            if self._discarded > MAX_DISCARDED_BYTES:
+                self.transport.abort()
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
+        self._discarding_is_over()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if not self._in_head and not self.transport.is_closing():
+            self._discard_timer = self.loop.call_later(DISCARD_S, self._is_late)
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         body = envelope(InvalidRequest("that is not HTTP as this server speaks it"))
@@ -163,14 +184,20 @@ class BoundedProtocol(HttpToolsProtocol):
         return end >= 0 and self._head_bytes - len(data) + end <= MAX_HEAD_BYTES
 
     def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_S, self._head_is_late)
+        self._head_timer = self.loop.call_later(HEAD_S, self._is_late)
 
     def _head_is_over(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _head_is_late(self) -> None:
+    def _discarding_is_over(self) -> None:
+        self._discarded = 0
+        if self._discard_timer is not None:
+            self._discard_timer.cancel()
+            self._discard_timer = None
+
+    def _is_late(self) -> None:
         if not self.transport.is_closing():
             self.transport.abort()
 

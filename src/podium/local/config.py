@@ -38,4 +38,7 @@ def _file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{path}: {error}", hint="it is a TOML file of `key = value` lines") from error
     except OSError as error:
-        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+        raise Unavailable(
+            f"{path} cannot be read: {error.strerror}",
+            hint="set PODIUM_HOME to a directory that you may use",
+        ) from error

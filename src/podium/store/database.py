@@ -69,7 +69,7 @@ class Database:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA wal_autocheckpoint=4000")
-            connection.execute("PRAGMA cache_size=-32768")
+            connection.execute("PRAGMA cache_size=-8192")
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -84,7 +84,7 @@ class Database:
         @event.listens_for(engine, "connect")
         def _set_up(connection: Any, _record: Any) -> None:
             connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA mmap_size=268435456")
+            connection.execute("PRAGMA cache_size=-8192")
 
         return engine
 

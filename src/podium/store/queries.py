@@ -140,7 +140,8 @@ def list_events(
         query = query.where(table.c.type.in_(wanted))
     rows = connection.execute(query.order_by(table.c.seq).limit(limit)).all()
     full = len(rows) == limit
-    cursor = rows[-1].seq if full else newest
+    # Rows are read after `newest` and may reach beyond it.
+    cursor = rows[-1].seq if full else max(newest, rows[-1].seq if rows else 0)
     return [wire_of(*row) for row in rows], max(cursor, after)
 
 

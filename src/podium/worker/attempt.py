@@ -22,7 +22,7 @@ from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
 from podium.process import layout
-from podium.process.base import Alive, LaunchSpec, NotStarted, ProcessIdentity
+from podium.process.base import Alive, Exited, LaunchSpec, NotStarted, ProcessIdentity
 from podium.process.feed import append_input
 from podium.process.identity import read_identity
 from podium.process.probe import probe
@@ -75,11 +75,15 @@ class Attempt:
 
     async def run(self) -> None:
         """Carry the run to its recorded end. Raises Dropped when the server no longer wants it from us."""
-        try:
-            outcome = await self._carry_out()
-        except PodiumError as error:
-            log.warning("%s could not be carried out: %s", self.order.run_id, error.message)
-            outcome = _outcome_of(error)
+        outcome = self.home.outcome()
+        if outcome is None:
+            try:
+                outcome = await self._carry_out()
+            except PodiumError as error:
+                log.warning("%s could not be carried out: %s", self.order.run_id, error.message)
+                outcome = _outcome_of(error)
+            await kill_everything(self.home)
+            self.home.store_outcome(outcome)
         self.phase = RunState.FINISHING
         await Finisher(self).finish(outcome)
 
@@ -208,7 +212,9 @@ class Attempt:
 
 
 async def kill_everything(home: RunHome) -> None:
-    """The whole process tree of a run, whatever state its holder is in."""
+    """The whole process tree of a run, whatever state its holder is in; nothing to do is the usual case."""
+    if isinstance(probe(home.process), (NotStarted, Exited)):
+        return
     await stop(home.process, grace_s=(0.0, 0.0))
     await anyio.to_thread.run_sync(kill_tree, home.process)
 

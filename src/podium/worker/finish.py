@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
 from podium.bus import messages as m
 from podium.git import bundle
@@ -18,7 +19,10 @@ from podium.kernel.ids import ArtifactId
 from podium.kernel.nouns import CheckResult, Outcome, Reason
 from podium.process.spool import read_tail
 from podium.worker.checks import run_checks
+from podium.worker.context import WorkerContext
 from podium.worker.follow import Dropped
+from podium.worker.home import RunHome
+from podium.worker.place import RunPlace
 
 if TYPE_CHECKING:
     from podium.worker.attempt import Attempt
@@ -51,7 +55,9 @@ class Finisher:
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
         reach("finish.reported")
-        await self._tidy(outcome)
+        await self._keep_output()
+        # A lost run is tried again in the same workspace.
+        await tidy(self._context, self._home, self._place, keep_workspace=outcome.lost)
 
     async def _captured(self, outcome: Outcome) -> m.Captured | None:
         """The work, uploaded; None when there is none, or when the run will be tried again in its place."""
@@ -146,13 +152,18 @@ class Finisher:
                     if found is not None:
                         captured = await self._send_bundle(found, thin=False)
                         self._home.store_captured(captured)
-                case m.Failure(retry=False, code=code, message=message) if code != "internal":
-                    # What we sent cannot be taken (fsck refused the objects): end without a change, say why.
-                    outcome = _refused_work(outcome, message)
-                    captured = None
+                case m.Failure(code="bundle_refused", message=message):
+                    # Its objects fail git's checks, now and always: end without a change, and say why.
+                    outcome, captured = _refused_work(outcome, message), None
                 case _:
                     log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
                     await anyio.sleep(RETRY_S)
+
+    async def _keep_output(self) -> None:
+        """After the end is recorded, so that nobody waits for it: the raw output as an artifact."""
+        whole = await anyio.to_thread.run_sync(self._home.archive().finish)
+        if whole is not None:
+            await self._upload(whole, "application/gzip", f"{self._order.run_id}.out.gz")
 
     def _closing_notices(self) -> tuple[e.RunFact, ...]:
         text = read_tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()
@@ -161,15 +172,18 @@ class Finisher:
         about = self._attempt.about
         return (e.RunNoticed(task_id=about.task_id, run_id=about.run_id, kind="stderr", text=text),)
 
-    async def _tidy(self, outcome: Outcome) -> None:
-        """Forget the run; its workspace goes too once its work is proved to be in a ref."""
-        if not outcome.lost and not self._context.settings.keep_workspaces:
-            try:
-                await self._place.remove()
-            except PodiumError as error:
-                log.warning("the workspace of %s is kept: %s", self._order.run_id, error.message)
-        self._home.forget()
-        reach("worker.forgotten")
+
+async def tidy(
+    context: WorkerContext, home: RunHome, place: RunPlace, *, keep_workspace: bool = False
+) -> None:
+    """Forget a run whose end is recorded; its workspace goes too once its work is proved to be in a ref."""
+    if not keep_workspace and not context.settings.keep_workspaces:
+        try:
+            await place.remove()
+        except PodiumError as error:
+            log.warning("the workspace of %s is kept: %s", home.run_id, error.message)
+    home.forget()
+    reach("worker.forgotten")
 
 
 def _refused_work(outcome: Outcome, message: str) -> Outcome:

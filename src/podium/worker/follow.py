@@ -21,7 +21,6 @@ from podium.process.base import Alive, Exited, HolderGone, Vanished
 from podium.process.feed import close_stdin
 from podium.process.identity import age_s, wait_gone
 from podium.process.probe import probe
-from podium.process.space import punch
 from podium.process.spool import SpoolReader, read_tail
 from podium.process.sweep import kill_tree
 from podium.worker.limits import Limiter
@@ -33,7 +32,10 @@ log = logging.getLogger("podium.worker")
 NET_S = 2.0
 """How often the process table is looked at although nothing woke us."""
 STDERR_TAIL_BYTES = 8 * 1024
-PUNCH_EVERY_BYTES = 4 * 1024 * 1024
+SAVE_EVERY_BYTES = 4 * 1024 * 1024
+"""How much consumed output may lie uncompressed on the disk."""
+BATCH_BYTES = 256 * 1024
+"""Read at once: a flood costs memory by the batch, several times over on its way to the disk."""
 MAX_JOINED = 64 * 1024
 
 
@@ -46,9 +48,10 @@ class Follower:
         self._attempt = attempt
         self._harness: Any = attempt.harness
         self._process = attempt.home.process
-        self._reader = SpoolReader(self._process / "out", offset)
+        self._reader = self._read_from(offset)
         self._state = self._restore(state)
-        self._punched = offset
+        self._archive = attempt.home.archive()
+        self._saved = self._archive.saved_to()
         self._news = asyncio.Event()
         self._closing = False
         self._limiter = Limiter(
@@ -113,12 +116,14 @@ class Follower:
             # The server has another position (its answer to us was lost): its word counts, read from there.
             self.offset, self._state = receipt.offset, self._restore(receipt.state)
             self._reader.close()
-            self._reader = SpoolReader(self._process / "out", receipt.offset)
+            self._reader = self._read_from(receipt.offset)
             return
         self.offset, self._state = end, state
-        if self.offset - self._punched > PUNCH_EVERY_BYTES:
-            punch(self._process / "out", self.offset)
-            self._punched = self.offset
+        if self.offset - self._saved > SAVE_EVERY_BYTES:
+            self._saved = await anyio.to_thread.run_sync(self._archive.save, self.offset)
+
+    def _read_from(self, offset: int) -> SpoolReader:
+        return SpoolReader(self._process / "out", offset, max_bytes=BATCH_BYTES)
 
     def _restore(self, state: bytes) -> Any:
         return msgspec.json.decode(state, type=self._harness.State) if state else self._harness.begin()

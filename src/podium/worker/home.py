@@ -18,6 +18,8 @@ from msgspec import Struct
 from podium.bus.messages import Captured, RunOrder
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import RunId
+from podium.kernel.nouns import Outcome
+from podium.worker.archive import OutputArchive
 
 T = TypeVar("T", bound=Struct)
 
@@ -33,9 +35,13 @@ class RunHome:
         self.files = self.path / "files"
         self._order = self.path / "order.json"
         self._captured = self.path / "captured.json"
+        self._outcome = self.path / "outcome.json"
         self._limit = self.path / "limit"
         self._halted = self.path / "halted"
         self._argv = self.path / "argv.json"
+
+    def archive(self) -> OutputArchive:
+        return OutputArchive(self.process / "out", self.path)
 
     def store_order(self, order: RunOrder) -> None:
         """Durable before anything is done: from here on the run survives us."""
@@ -52,6 +58,13 @@ class RunHome:
 
     def captured(self) -> Captured | None:
         return _read(self._captured, Captured)
+
+    def store_outcome(self, outcome: Outcome) -> None:
+        """How the agent ended, judged once: a restart must not come to another judgement later."""
+        _write(self._outcome, outcome)
+
+    def outcome(self) -> Outcome | None:
+        return _read(self._outcome, Outcome)
 
     def note_argv(self, argv: tuple[str, ...]) -> None:
         """For `diagnose`; already masked."""

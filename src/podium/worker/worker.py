@@ -15,13 +15,16 @@ from podium.bus import messages as m
 from podium.kernel.errors import NotFound, PodiumError
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import RunId
+from podium.kernel.states import RUN_TERMINAL, RunState
 from podium.process.base import NotStarted
 from podium.process.probe import probe
 from podium.worker.answers import answer_output, answer_process
 from podium.worker.attempt import Attempt, Position, kill_everything
 from podium.worker.context import WorkerContext
+from podium.worker.finish import tidy
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
+from podium.worker.janitor import keep_house
 from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
@@ -44,6 +47,7 @@ class Worker:
             tasks.start_soon(self._context.watching.run)
             tasks.start_soon(self._context.reporter.run)
             tasks.start_soon(self._renew_forever)
+            tasks.start_soon(keep_house, self._context)
             await self._context.bus.run(self._handle, self._introduce)
 
     async def stop_agents(self) -> None:
@@ -143,10 +147,18 @@ class Worker:
         self._begin(order, Position())
 
     def _resume(self, order: m.RunOrder, resume: m.Resume) -> None:
+        if RunState(resume.phase) in RUN_TERMINAL:
+            # We died between the recorded end and forgetting it.
+            self._start(self._tidy, order)
+            return
         if order.run_id not in self._attempts:
             self._begin(order, Position(offset=resume.offset, state=resume.state, phase=resume.phase))
         if resume.cancelled:
             self._cancel(order.run_id)
+
+    async def _tidy(self, order: m.RunOrder) -> None:
+        if order.run_id not in self._attempts:
+            await tidy(self._context, self._home.run(order.run_id), RunPlace(self._context, order))
 
     def _begin(self, order: m.RunOrder, position: Position) -> None:
         home = self._home.run(order.run_id)

@@ -23,6 +23,8 @@ def small_house(tmp_path: Path) -> Path:
         (tmp_path / "src" / "podium" / room / "__init__.py").write_text(f'"""The {room}."""\n')
     (tmp_path / "src" / "podium" / "__init__.py").write_text('"""A small house."""\n')
     shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "__init__.py").write_text('"""Nothing to measure."""\n')
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     return tmp_path

@@ -52,8 +52,3 @@ def test_the_build_needs_nothing_that_is_not_locked() -> None:
 def test_both_locks_agree_on_what_they_share() -> None:
     runtime, dev = (pinned(ROOT / "requirements" / f"{name}.txt") for name in ("runtime", "dev"))
     assert {name for name in runtime.keys() & dev.keys() if runtime[name] != dev[name]} == set()
-
-
-def test_what_only_linux_has_is_asked_for_on_linux_only() -> None:
-    text = (ROOT / "requirements" / "runtime.txt").read_text()
-    assert re.search(r"^asyncinotify==\S+ ; sys_platform == 'linux' \\$", text, re.MULTILINE)

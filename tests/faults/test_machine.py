@@ -1,0 +1,113 @@
+"""The machine misbehaves: a full disk, a locked database, an agent that floods."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from podium.testing.fleet import Fleet
+
+GROWTH_LIMIT_KIB = 32 * 1024
+
+
+def rss_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+def scripted(fleet: Fleet, *steps: dict) -> str:
+    script = {"steps": [{"id": f"s{number}", **step} for number, step in enumerate(steps)]}
+    return fleet.call("POST", "/tasks", {"prompt": json.dumps(script), "agent": "scripted"})["id"]
+
+
+def test_a_database_locked_by_another_program_refuses_within_its_bound_and_loses_nothing(tmp_path):
+    fleet = Fleet(tmp_path / "home", separate=False)
+    fleet.start_all()
+    task = scripted(fleet, *[{"do": "wait", "duration_ms": 50} for _ in range(100)])
+    before = fleet.call("GET", "/status")
+    other = sqlite3.connect(fleet.home / "podium.db", isolation_level=None, timeout=30)
+    other.execute("BEGIN IMMEDIATE")
+    locked_at = time.monotonic()
+    with pytest.raises(RuntimeError, match="no answer"):
+        fleet.call("POST", "/tasks", {"prompt": "x", "agent": "scripted"}, tries=1)
+    assert time.monotonic() - locked_at < 30
+    assert fleet.call("GET", "/status")["version"] == before["version"], "reads go on"
+    while time.monotonic() - locked_at < 12:
+        time.sleep(0.1)
+    other.execute("ROLLBACK")
+    other.close()
+    assert fleet.wait_ended(task)["state"]["word"] == "done"
+    returned = [event for event in fleet.events(task=task) if event["event"]["type"] == "run.tool_returned"]
+    assert len(returned) == 100
+    fleet.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_full_disk_refuses_commands_keeps_reads_and_recovers_by_itself(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
+    fleet = Fleet(disk / "home", separate=False)
+    try:
+        fleet.start_all()
+        known = scripted(fleet, {"do": "say", "text": "before"})
+        fleet.wait_ended(known)
+        filler = disk / "filler"
+        handle = os.open(filler, os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(handle, b"x" * 4096)
+        os.close(handle)
+        refusals = []
+        for number in range(40):
+            body = {"prompt": json.dumps({"steps": [], "pad": "y" * 100_000}), "agent": "scripted"}
+            answer = fleet._request("POST", "/tasks", body, f"k{number}")
+            if answer.status_code >= 400:
+                refusals.append((answer.status_code, answer.json()["error"]["code"]))
+                break
+        assert refusals == [(507, "storage_full")]
+        assert fleet.call("GET", f"/tasks/{known}")["state"]["word"] == "done"
+        filler.unlink()
+        after = scripted(fleet, {"do": "say", "text": "after"})
+        assert fleet.wait_ended(after)["state"]["word"] == "done"
+    finally:
+        fleet.stop()
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "shell"),
+    [
+        ("one line of 1 GiB", "head -c 1073741824 /dev/zero | tr '\\0' x; echo; echo after"),
+        ("ten million short lines", "yes '' | head -n 10000000; echo after"),
+        ("binary", "head -c 50000000 /dev/urandom; echo; echo after"),
+    ],
+)
+@pytest.mark.timeout(400)
+def test_an_agent_that_floods_neither_stops_its_run_nor_grows_the_server(name, shell, tmp_path):
+    fleet = Fleet(tmp_path / "home", separate=False)
+    fleet.start_all()
+    fleet.call(
+        "PUT", "/agents/flood", {"harness": "command", "options": {"argv": json.dumps(["sh", "-c", shell])}}
+    )
+    fleet.call("PUT", "/agents/small", {"harness": "command", "options": {"argv": '["echo", "warm"]'}})
+    fleet.wait_ended(fleet.call("POST", "/tasks", {"prompt": "x", "agent": "small"})["id"])
+    before = rss_kib(fleet.pid("server"))
+    task = fleet.call("POST", "/tasks", {"prompt": "x", "agent": "flood"})["id"]
+    peak, end = before, time.monotonic() + 300
+    while fleet.call("GET", f"/tasks/{task}")["state"]["word"] not in {"done", "failed"}:
+        peak = max(peak, rss_kib(fleet.pid("server")))
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert fleet.call("GET", f"/tasks/{task}")["state"]["word"] == "done"
+    last = [event["event"] for event in fleet.events(task=task) if event["event"]["type"] == "run.said"][-1]
+    assert last["text"].endswith("after")
+    assert peak - before < GROWTH_LIMIT_KIB, f"{name}: grew by {(peak - before) // 1024} MiB"
+    fleet.stop()

@@ -1,0 +1,74 @@
+"""Failures that the fault campaign found, each kept from coming back."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from podium.bus import messages as m
+from podium.engine.finish import finish
+from podium.engine.leases import refused, welcome
+from podium.kernel.nouns import Outcome, Reason
+from podium.kernel.states import RunState
+from podium.testing.rig import WORKER, Rig
+from podium.worker.home import RunHome
+
+from .conftest import script
+from .test_way_of_one_run import scripted, started
+
+pytestmark = pytest.mark.anyio
+
+
+def test_how_an_agent_ended_is_judged_once_however_often_the_worker_restarts(tmp_path):
+    """Killed in `finishing`, the worker judged again and said success of a run recorded as lost."""
+    home = RunHome(tmp_path, "run_1")
+    home.path.mkdir()
+    lost = Outcome(succeeded=False, reason=Reason.KILLED, lost=True)
+    home.store_outcome(lost)
+    assert RunHome(tmp_path, "run_1").outcome() == lost
+
+
+async def test_a_run_whose_end_is_recorded_but_not_forgotten_is_neither_refused_nor_lost(tmp_path):
+    """Killed before it had forgotten a finished run, the worker was told to drop it as a stranger's."""
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+        task = await rig.open(_ask(script({"do": "hang"})))
+        await started(rig, task.id)
+        run = await rig.run_of(task.id)
+        held = m.Held(run_id=run.id, fence=run.fence)
+        await rig.cancel(task.id)
+        await rig.ended(task.id)
+        assert await rig.store.writer.run(lambda unit: refused(unit, WORKER, (held,))) == ()
+        hello = m.Hello(
+            worker_id=WORKER,
+            node="n",
+            capacity=1,
+            version="v",
+            isolation="bare",
+            free_memory_bytes=0,
+            holding=(held,),
+        )
+        resume, drop, orders = await rig.store.writer.run(lambda unit: welcome(unit, hello, rig.ids))
+    assert (drop, orders) == ((), ())
+    assert [(entry.run_id, entry.phase) for entry in resume] == [(run.id, "cancelled")]
+
+
+async def test_what_the_worker_says_at_the_end_decides_even_when_it_had_begun_to_finish_otherwise(tmp_path):
+    """Work that git refused on import ended as done without a change."""
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+        task = await rig.open(_ask(script({"do": "hang"})))
+        await started(rig, task.id)
+        run = await rig.run_of(task.id)
+        refused_work = Outcome(succeeded=False, reason=Reason.WORKSPACE, detail="refused")
+        report = m.RunFinished(worker_id=WORKER, run_id=run.id, fence=run.fence, outcome=refused_work)
+        assert await rig.store.writer.run(lambda unit: finish(unit, report, None, rig.ids))
+        assert (await rig.run_of(task.id)).state.word is RunState.FAILED
+        assert (await rig.task(task.id)).state.reason == Reason.WORKSPACE
+        await rig.engine.stop_agents()
+
+
+def _ask(prompt: str):
+    from podium.engine.commands import OpenTask
+
+    return msgspec.convert({"prompt": prompt, "agent": "scripted"}, OpenTask)
