@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from podium.cli.output import ago, facts, json_options, short, shown, status, table
+from podium.cli.output import ago, clean, facts, json_options, short, shown, status, table, verdicts
 from podium.cli.references import change_of, run_of, task_of
 from podium.cli.transcript import render
 from podium.client.api import connect
@@ -71,7 +71,7 @@ def show_task(reference: str, as_json: bool, field: str | None) -> None:
             ("retry of", task.retry_of),
         ]
     )
-    click.echo("\n" + task.prompt.rstrip())
+    click.echo("\n" + clean(task.prompt).rstrip())
 
 
 @tasks.command("retry")
@@ -152,7 +152,7 @@ def show_run(reference: str, as_json: bool, field: str | None) -> None:
             ("branch", run.branch),
             ("base", run.base_commit),
             ("usage", f"{usage.input_tokens} in, {usage.output_tokens} out, cost {cost}"),
-            ("checks", ", ".join(f"{check.name} {check.verdict}" for check in run.checks)),
+            ("checks", verdicts(run.checks)),
         ]
     )
 
@@ -193,7 +193,7 @@ def list_changes(task: str | None, limit: int, after: str | None, as_json: bool,
                 change.id,
                 "applied" if change.applied_at else change.state.word,
                 f"+{change.additions} -{change.deletions}",
-                ", ".join(f"{check.name} {status(check.verdict)}" for check in change.checks),
+                verdicts(change.checks),
                 change.title,
             )
             for change in page.items
@@ -226,7 +226,7 @@ def show_change(reference: str, as_json: bool, field: str | None) -> None:
                 ),
                 ("left over", "part of it was not committed by the agent" if change.leftover else ""),
                 ("drift", ", ".join(change.drift)),
-                ("checks", ", ".join(f"{check.name} {status(check.verdict)}" for check in change.checks)),
+                ("checks", verdicts(change.checks)),
             ]
         )
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podium.cli import follow as following
 from podium.cli.errors import TIMED_OUT
-from podium.cli.output import ago, facts, json_options, short, shown, status, table
+from podium.cli.output import Painted, ago, facts, json_options, one_line, short, shown, status, table
 from podium.cli.references import change_of, is_over, run_of, task_of
 from podium.client.api import Client, connect
 from podium.client.home import ServerFile
@@ -154,7 +154,7 @@ def wait(references: Sequence[str], timeout_s: float, as_json: bool, field: str 
             click.echo(f"{reference}: not ended after {timeout_s:g} s", err=True)
             return TIMED_OUT
         if not shown(task, as_json, field):
-            click.echo(f"{task.id}  {status(task.status.word)}  {task.title}")
+            click.echo(f"{task.id}  {status(task.status.word)}  {one_line(task.title, 100)}")
         worst = max(worst, following.exit_code(task))
     return worst
 
@@ -205,7 +205,7 @@ def diagnose(reference: str, as_json: bool, field: str | None) -> int:
             ("command", shlex.join(process["argv"]) if process.get("argv") else ""),
             ("output", _age(found["last_output_age_s"])),
             ("exit code", found["exit_code"]),
-            ("issue", click.style(found["issue"], bold=True)),
+            ("issue", Painted(click.style(found["issue"], bold=True))),
             ("", found["explanation"]),
             ("next", found["next_step"]),
         ]

@@ -66,7 +66,7 @@ def doctor(config: bool, as_json: bool) -> int:
             click.echo(
                 msgspec.json.encode(
                     {name: {"value": value, "origin": origin} for name, value, origin in rows}
-                )
+                ).decode()
             )
             return 0
         width = max(len(name) for name, _, _ in rows)
