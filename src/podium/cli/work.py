@@ -49,7 +49,7 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
     @click.option("--agent", help="Which agent; default: claude.")
     @click.option("--check", "checks", multiple=True, help="NAME=COMMAND that must exit 0; repeatable.")
     @click.option("--priority", type=click.IntRange(-10, 10), help="-10 to 10.")
-    @click.option("--title")
+    @click.option("--title", help="Default: the first line of the prompt.")
     @click.option("--detach", is_flag=True, help="Only open the task; do not follow it.")
     @click.option("--timeout", "timeout_s", type=float, default=DAY_S, help="Seconds to follow it.")
     @json_options
@@ -161,7 +161,7 @@ def wait(references: Sequence[str], timeout_s: float, as_json: bool, field: str 
 
 @click.command()
 @click.argument("reference", metavar="ID")
-@click.option("--reason", default="")
+@click.option("--reason", default="", help="Stored with the cancel.")
 @json_options
 def cancel(reference: str, reason: str, as_json: bool, field: str | None) -> int:
     """Stop a task. What its agent has done so far is kept."""

@@ -72,7 +72,10 @@ def test_wide_letters_take_two_columns_and_accents_none() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3_599, "59 min"), (3_600, "1 h"), (86_400, "1 d"), (-5, "0 s")],
+    [
+        (0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3_599, "59 min"), (3_600, "1 h"), (86_400, "1 d"),
+        (-5, "0 s"),
+    ],
 )  # fmt: skip
 def test_an_age_is_told_in_its_largest_unit(seconds: float, told: str) -> None:
     assert ago(NOW - timedelta(seconds=seconds), NOW) == told
