@@ -8,7 +8,6 @@ from podium import __version__
 from podium.cli import nouns, work
 from podium.cli.work import Locate, StartServer
 
-
 DAY_TO_DAY = ("run", "ps", "logs", "wait", "diff", "apply", "cancel", "diagnose", "status")
 NOUNS = ("tasks", "runs", "changes", "projects", "agents", "workers", "events")
 

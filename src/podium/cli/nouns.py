@@ -314,7 +314,8 @@ def list_agents(as_json: bool, field: str | None) -> None:
     page = connect().agents(limit=500)
     if not shown(page, as_json, field):
         rows = [
-            (a.name, a.harness, a.model or "-", str(a.permissions), _options(a.options)) for a in page.items
+            (a.name, a.harness, a.model or "-", str(a.permissions), _options(a.options))
+            for a in sorted(page.items, key=lambda agent: agent.name)
         ]
         table(("NAME", "HARNESS", "MODEL", "MAY", "OPTIONS"), rows)
 

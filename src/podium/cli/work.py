@@ -251,7 +251,7 @@ def show_status(as_json: bool, field: str | None) -> int:
         runs = ", ".join(f"{count} {word}" for word, count in sorted(found.runs.items())) or "none"
         facts(
             [
-                ("server", f"{client.url}  version {found.version}"),
+                ("server", f"{client.url}, version {found.version}"),
                 ("workers", f"{found.workers_connected} connected, {found.capacity} slots"),
                 ("open runs", runs),
             ]
