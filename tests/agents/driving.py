@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,7 @@ class Bench:
                 if at is not None and any(at(fact) for fact in more):
                     at = None
                     if do == "kill":
+                        written_down(self.folder / "config", "tool_result")
                         process.kill()
                     else:
                         process.stdin.write((harness.interrupt() or b"") + b"\n")
@@ -165,6 +167,15 @@ class Bench:
         process.stdin.write(plan.first_input)
         process.stdin.flush()
         return process
+
+
+def written_down(config: Path, word: str) -> None:
+    """Wait until the CLI's own record of a conversation holds `word`: it writes a moment after it speaks, and
+    what it has not written when it is killed it does again. Nothing tells us when, so this looks again."""
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    while not any(word in path.read_text() for path in config.glob("projects/*/*.jsonl")):
+        assert time.monotonic() < deadline, "the CLI wrote nothing down"
+        time.sleep(0.02)
 
 
 def playing(*turns: dict[str, Any], words: str = "Do it.") -> str:

@@ -1,4 +1,4 @@
-"""`python -m tests.agents.record`: record the golden transcripts anew, from the real programs.
+"""`PYTHONPATH=src python -m tests.agents.record`: record the golden transcripts anew, from the real programs.
 
 Run it when the pinned version of a CLI changes, and read the difference before committing it: the second
 file of a golden says what the transcript is decoded to now.
@@ -37,8 +37,8 @@ Play = Callable[[Bench], Ended]
 
 def killed(bench: Bench) -> Ended:
     return bench.run(
-        playing({"calls": [READ]}, {"calls": [EDIT]}),
-        at=lambda fact: isinstance(fact, e.RunToolCalled),
+        playing({"calls": [READ]}, {"delay_ms": 3000, "calls": [EDIT]}),
+        at=lambda fact: isinstance(fact, e.RunToolReturned),
         do="kill",
     )
 
@@ -159,6 +159,9 @@ def played(plan: LaunchPlan, folder: Path) -> tuple[list[bytes], int]:
 
 
 async def main() -> None:
+    root = Path(__file__).resolve().parents[2]
+    if not conformance.TRANSCRIPTS.is_relative_to(root):
+        sys.exit(f"podium is imported from another checkout ({conformance.TRANSCRIPTS}): set PYTHONPATH=src")
     scripted()
     for code in (0, 3):
         done = subprocess.run([sys.executable, "-c", COMMAND.format(code)], capture_output=True)

@@ -12,6 +12,8 @@ from podium.kernel import events as e
 from podium.kernel.nouns import Permissions, Reason
 from tests.agents.driving import Bench, playing, shell
 
+pytestmark = pytest.mark.timeout(900)  # the first test may have to install the CLI
+
 UNITTEST = ("python3", "-m", "unittest")
 
 
@@ -181,7 +183,7 @@ def test_an_interrupt_ends_a_call_that_runs(bench: Bench) -> None:
 def test_after_a_sigkill_the_conversation_goes_on_where_it_stood(bench: Bench) -> None:
     prompt = playing(
         {"calls": [{"tool": "write", "input": {"path": "one.txt", "text": "1"}}]},
-        {"calls": [{"tool": "write", "input": {"path": "two.txt", "text": "2"}}]},
+        {"delay_ms": 3000, "calls": [{"tool": "write", "input": {"path": "two.txt", "text": "2"}}]},
         {"say": "Both."},
     )
     killed = bench.run(

@@ -18,9 +18,9 @@ from podium.kernel.nouns import Agent, Check, Task
 from podium.kernel.states import TaskState
 from podium.store import queries
 from podium.testing.rig import Rig
-from tests.agents.driving import playing
+from tests.agents.driving import playing, written_down
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]  # the first test may install the CLI
 ENDS_WITHIN_S = 90.0
 BYE = Check(name="says-bye", argv=("grep", "-q", "bye", "a.txt"))
 MEND: dict[str, Any] = {"tool": "edit", "input": {"path": "a.txt", "old": "hello", "new": "bye"}}
@@ -93,6 +93,7 @@ async def test_a_killed_run_is_resumed_in_its_conversation(tmp_path, repository,
     async with Rig(tmp_path / "home").running() as rig:
         task = await opened(rig, claude, prompt, repository)
         await until(rig, lambda event: isinstance(event, e.RunToolReturned))
+        await anyio.to_thread.run_sync(written_down, tmp_path / "config", "tool_result")
         first = await rig.run_of(task.id)
         os.kill(first.pid, signal.SIGKILL)
         done = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
@@ -100,7 +101,7 @@ async def test_a_killed_run_is_resumed_in_its_conversation(tmp_path, repository,
         called = [event.name for event in await log(rig) if isinstance(event, e.RunToolCalled)]
     assert done.state.word is TaskState.DONE, done.state
     assert second.session_id == first.session_id
-    assert second.workspace_of == first.id
+    assert second.resume_of == first.id
     assert called == ["Read", "Edit"], "a call of the first run was made again"
 
 

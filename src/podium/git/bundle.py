@@ -17,6 +17,7 @@ from msgspec import Struct
 from podium.git.base import BundleRefused, Commit, MissingPrerequisite, NothingToBundle, RefName
 from podium.git.command import NETWORK, Git, Place
 from podium.git.layout import NewGitDir, remove_tree, write_git_dir
+from podium.git.locks import past_stale_locks
 from podium.git.mirror import import_commits
 from podium.git.names import parse_commit, parse_ref
 from podium.kernel.errors import GitFailed, InvalidRequest
@@ -44,7 +45,7 @@ async def make(git: Git, git_dir: Path, base: Commit | None, tip: Commit, ref: R
         count = await git.read(place, "rev-list", "--count", "--max-count=1", tip, f"^{base}", "--")
         if count.strip() == b"0":
             raise NothingToBundle()
-    await git.run(place, "update-ref", ref, tip)
+    await past_stale_locks(git_dir, lambda: git.run(place, "update-ref", ref, tip))
     span = [ref] if base is None else [ref, f"^{base}"]
     await git.run(place, "bundle", "create", "--quiet", str(out), *span, bounds=NETWORK)
 
@@ -113,8 +114,8 @@ async def _through_quarantine(
         await git.run(Place(git_dir=aside), "bundle", "unbundle", str(bundle), bounds=NETWORK)
         await import_commits(git, aside, git_dir, {parse_ref(to_ref): tip})
     except GitFailed as failure:
-        if failure.details.get("timed_out"):
-            raise
+        if failure.details.get("timed_out") or failure.details.get("locked") or failure.details["code"] < 0:
+            raise  # not the bundle's fault: the same may work later
         raise BundleRefused(stderr=failure.details.get("stderr", "")) from failure
     return tip
 

@@ -23,6 +23,7 @@ from podium.git.command import (
     upload_pack,
 )
 from podium.git.layout import NewGitDir, write_git_dir
+from podium.git.locks import past_stale_locks
 from podium.git.names import name_problem, parse_commit, parse_ref
 from podium.git.turn import turn
 from podium.git.urls import RepositoryUrl, parse_url
@@ -142,17 +143,16 @@ async def _fetch_branches(git: Git, mirror: Mirror) -> None:
 
 async def _fetch_refs(git: Git, mirror: Mirror, *words: str) -> None:
     url = parse_url(mirror.url)
-    await git.run(
-        Place(git_dir=mirror.path),
+    argv = (
         *_FETCH,
         *(word for word in words if word.startswith("--")),
         *_other_side(url),
         "--",
         url.text,
         *(word for word in words if not word.startswith("--")),
-        bounds=NETWORK,
-        env=git.remote_environment(url),
     )
+    place, env = Place(git_dir=mirror.path), git.remote_environment(url)
+    await past_stale_locks(mirror.path, lambda: git.run(place, *argv, bounds=NETWORK, env=env))
 
 
 async def has(git: Git, git_dir: Path, commit: Commit) -> bool:
@@ -235,8 +235,13 @@ async def import_commits(git: Git, source: Path, mirror: Path, refs: dict[RefNam
 
     A push, because only `receive-pack` has a quarantine: objects are checked (fsck, connectivity) apart and
     become visible when they passed. A ref that would lose commits is first copied to
-    `refs/podium/rescue/…`. Repeatable. Raises GitFailed when the objects are refused.
+    `refs/podium/rescue/…`. Repeatable. Raises GitFailed when the objects are refused; with `locked` in its
+    details when a lock stood in the way, and trying again later may do.
     """
+    await past_stale_locks(mirror, lambda: _import_commits(git, source, mirror, refs))
+
+
+async def _import_commits(git: Git, source: Path, mirror: Path, refs: dict[RefName, Commit]) -> None:
     specs = [f"{commit}:{ref}" for ref, commit in refs.items()]
     push = ("push", "--quiet", "--atomic", "--no-verify", f"--receive-pack={receive_pack(mirror)}", "--")
     place = Place(git_dir=source)

@@ -201,6 +201,7 @@ def _prepare(spec: LaunchSpec, launch: bytes, lines: bytes, spool: int) -> None:
     """Fill the run directory. Nobody has read `in` yet, so an attempt cut short is simply overwritten."""
     os.ftruncate(spool, 0)
     write_all(spool, lines)
+    (spec.run_dir / layout.HOLDER).unlink(missing_ok=True)  # of one that died before its agent was born
     with contextlib.suppress(FileExistsError):
         os.mkfifo(spec.run_dir / layout.BELL, 0o600)
     marker = spec.env.get(layout.MARKER_VARIABLE)

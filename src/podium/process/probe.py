@@ -63,7 +63,11 @@ def _settled(run_dir: Path, agent: ProcessIdentity | None) -> HolderState:
     if finished:
         return finished
     agent = agent or read_identity(run_dir / layout.AGENT)
-    if agent and is_alive(agent):
+    if agent is None and not (run_dir / layout.EXIT).exists():
+        # It died before it had named its agent, and only a named one is ever let through the gate: no
+        # program was started, so starting one now is the first time.
+        return NotStarted()
+    if agent is not None and is_alive(agent):
         return HolderGone(agent=agent)
     return Vanished()
 

@@ -1,4 +1,4 @@
-"""Orchestra ended the connection of every WebSocket client after 40 s, also of one that answered its pings."""
+"""Orchestra dropped every WebSocket client after 40 s, also one that answered its pings."""
 
 from __future__ import annotations
 

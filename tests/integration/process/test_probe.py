@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,13 @@ def test_an_exit_file_is_read_even_when_it_says_more_than_we_know(tmp_path: Path
 def test_an_identity_that_makes_no_sense_is_none(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "agent").write_bytes(text)
     assert read_identity(tmp_path / "agent") is None
+
+
+def test_a_holder_that_died_before_its_agent_was_named_started_nothing(tmp_path: Path) -> None:
+    """The fault campaign: such a run counted as lost although no program had ever run."""
+    dead = subprocess.Popen(["true"])
+    identity = procfs.identity_line(dead.pid)
+    dead.wait()
+    (tmp_path / layout.LOCK).touch()
+    (tmp_path / layout.HOLDER).write_bytes(identity)
+    assert probe(tmp_path) == NotStarted()

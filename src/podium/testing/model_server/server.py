@@ -46,6 +46,9 @@ class ModelServer:
             await Answer(writer).plain(400, anthropic.error(400, str(error)))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the agent is gone; there is nobody to tell
+        except asyncio.CancelledError:
+            # We are stopping. This is the whole task, and asyncio reports a cancelled one as a fault.
+            pass
         finally:
             writer.close()
 
