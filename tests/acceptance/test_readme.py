@@ -64,7 +64,19 @@ def test_the_tour_of_the_readme_works_line_by_line(home, repository):
 
 def test_the_tour_says_what_it_must():
     verbs = [line.split()[0] for line in tour()]
-    assert verbs == ["up", "status", "run", "agents", "run", "ps", "logs", "diagnose", "diff", "apply", "down"]
+    assert verbs == [
+        "up",
+        "status",
+        "run",
+        "agents",
+        "run",
+        "ps",
+        "logs",
+        "diagnose",
+        "diff",
+        "apply",
+        "down",
+    ]
 
 
 def test_a_server_killed_in_the_tour_comes_back_with_the_same_agent(home, repository, tmp_path):
