@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -43,7 +43,7 @@ class Database:
         if not self.path.exists() or self.path.stat().st_size == 0:
             return None
         # Read-only and without SQLAlchemy: a file we may have to refuse must stay byte-identical.
-        probe = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=self._busy_timeout_s)
+        probe = self._read_only()
         try:
             row = probe.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.OperationalError as error:
@@ -93,7 +93,7 @@ class Database:
 
         In one step because a paged backup starts again whenever somebody writes and never ends under load.
         """
-        source = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=self._busy_timeout_s)
+        source = self._read_only()
         copy = sqlite3.connect(target)
         try:
             source.backup(copy, pages=-1)
@@ -101,9 +101,14 @@ class Database:
             copy.close()
             source.close()
 
+    def _read_only(self) -> sqlite3.Connection:
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(address, uri=True, timeout=self._busy_timeout_s)
+
     def _engine(self, pool: type[StaticPool] | type[NullPool]) -> Engine:
         return create_engine(
-            f"sqlite:///{self.path}",
+            # Put together, not written out: a path may hold what means something in an address.
+            URL.create("sqlite", database=str(self.path)),
             poolclass=pool,
             connect_args={"check_same_thread": False, "timeout": self._busy_timeout_s},
         )

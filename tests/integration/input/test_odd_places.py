@@ -10,6 +10,7 @@ import pytest
 
 from podium.kernel.nouns import Reason
 from podium.kernel.states import TaskState
+from podium.store.backup import back_up
 
 from .conftest import EDIT, change_of, commit, git, patch_of, rig_with_agent, shell, worked
 
@@ -22,7 +23,7 @@ ODD = [
     "größe",
     "a:b",
     "back\\slash",
-    "#hash%20",
+    "#hash%20?x=1",
     "-dash",
 ]
 
@@ -44,6 +45,10 @@ async def test_a_home_in_an_oddly_named_directory_serves(tmp_path, make, name):
         done = await worked(rig, source, EDIT, {"do": "commit", "message": "bye"})
         assert done.state.word is TaskState.DONE, done.state
         assert b"+bye" in await patch_of(rig, done)
+        back_up(tmp_path / name, tmp_path / "backup")
+    async with rig_with_agent(tmp_path / name) as rig:
+        assert (await rig.task(done.id)).id == done.id, "opened again"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "source", "backup"])
 
 
 async def test_a_repository_reached_by_a_link_or_as_a_linked_worktree_is_worked_on(tmp_path, make):
