@@ -26,12 +26,17 @@ from podium.local.config import home_path, load_settings
 
 
 def run() -> int:
-    """Everything the `podium` command can do. Returns the exit code."""
+    """The `podium` command. Returns the exit code."""
+    return run_group(command_line())
+
+
+def command_line() -> click.Group:
+    """Everything it can do."""
     group = build(locate=_locate, start_server=lambda: start_detached(home_path()))
     register(group)
     for command in (up, down, worker, demo, backup):
         group.add_command(command)
-    return run_group(group)
+    return group
 
 
 def _locate(repo: str | None, base: str | None) -> Start:
@@ -120,7 +125,7 @@ def demo(context: click.Context, once: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def backup(target: Path, as_json: bool) -> None:
     """Copy the database and artifacts to TARGET while the server works. TARGET is then a $PODIUM_HOME."""
     from podium.store.backup import back_up

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from podium.cli.output import clean
 from podium.kernel.errors import NotFound, PodiumError, Timeout
 
 OK, FAILED, USAGE, NOT_FOUND, NEEDS_YOU, RUN_FAILED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 124, 130
@@ -51,6 +52,6 @@ def _tell(code: str, message: str, hint: str, as_json: bool, details: object = N
         body = {"error": {"code": code, "message": message, "hint": hint, "details": details or {}}}
         click.echo(json.dumps(body, default=str), err=True)
         return
-    click.echo(f"{click.style('Error:', fg='red')} {message}", err=True)
+    click.echo(f"{click.style('Error:', fg='red')} {clean(message)}", err=True)
     if hint:
-        click.echo(f"  {hint}", err=True)
+        click.echo(f"  {clean(hint)}", err=True)

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from podium.cli.errors import NEEDS_YOU, OK, RUN_FAILED
-from podium.cli.output import plain, status
+from podium.cli.output import one_line, plain, status
 from podium.cli.transcript import render
 from podium.client.api import Client
 from podium.kernel.nouns import Task
 from podium.kernel.states import TASK_TERMINAL
 from podium.kernel.status import NEEDS_YOU as NEEDS_YOU_WORD
 
+TITLE = 100
 _ENDS = frozenset({"task.done", "task.failed", "task.cancelled"})
 
 
@@ -60,7 +61,9 @@ def exit_code(task: Task) -> int:
 
 def epilogue(task: Task) -> None:
     """The result and what to do next."""
-    click.echo(f"\n{task.title}: {status(task.status.word)}  {click.style(task.id, dim=True)}")
+    click.echo(
+        f"\n{one_line(task.title, TITLE)}: {status(task.status.word)}  {click.style(task.id, dim=True)}"
+    )
     steps = [f"podium diff {task.id}", f"podium apply {task.id}"] if task.change_id else []
     if task.state.word == "failed":
         steps += [f"podium diagnose {task.id}", f"podium tasks retry {task.id}"]

@@ -8,11 +8,33 @@ from podium import __version__
 from podium.cli import nouns, work
 from podium.cli.work import Locate, StartServer
 
+DAY_TO_DAY = ("run", "ps", "logs", "wait", "diff", "apply", "cancel", "diagnose", "status")
+NOUNS = ("tasks", "runs", "changes", "projects", "agents", "workers", "events")
+
+
+class Sections(click.Group):
+    """Its help in three parts: what people type all day, the nouns, and the rest, about this machine."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        rest = [name for name in self.commands if name not in (*DAY_TO_DAY, *NOUNS)]
+        room = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in (("Day to day", DAY_TO_DAY), ("Nouns", NOUNS), ("This machine", rest)):
+            rows = [
+                (name, self.commands[name].get_short_help_str(room))
+                for name in names
+                if name in self.commands
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
 
 def build(*, locate: Locate, start_server: StartServer) -> click.Group:
     """Every command that speaks to a server. `locate` and `start_server` come from this machine's side."""
 
-    @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+    @click.group(
+        cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    )
     @click.version_option(__version__, prog_name="podium")
     def podium() -> None:
         """One control plane for fleets of AI agents."""

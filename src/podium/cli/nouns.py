@@ -10,14 +10,16 @@ from typing import Any
 
 import click
 
-from podium.cli.output import ago, facts, json_options, short, shown, status, table
+from podium.cli.output import ago, clean, facts, json_options, short, shown, status, table, verdicts
 from podium.cli.references import change_of, run_of, task_of
 from podium.cli.transcript import render
 from podium.client.api import connect
 from podium.kernel.errors import InvalidRequest, NotFound
 from podium.kernel.status import STATUSES
 
-limit_option = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500))
+limit_option = click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="At most so many."
+)
 after_option = click.option("--after", help="Where the last page ended (its `next`).")
 
 
@@ -27,8 +29,8 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@click.option("--status", "word", type=click.Choice(STATUSES))
-@click.option("--project")
+@click.option("--status", "word", type=click.Choice(STATUSES), help="Only with this status.")
+@click.option("--project", help="Only of this project, by name or id.")
 @limit_option
 @after_option
 @json_options
@@ -71,7 +73,7 @@ def show_task(reference: str, as_json: bool, field: str | None) -> None:
             ("retry of", task.retry_of),
         ]
     )
-    click.echo("\n" + task.prompt.rstrip())
+    click.echo("\n" + clean(task.prompt).rstrip())
 
 
 @tasks.command("retry")
@@ -87,7 +89,7 @@ def retry_task(reference: str, as_json: bool, field: str | None) -> None:
 
 @tasks.command("cancel")
 @click.argument("reference", metavar="ID")
-@click.option("--reason", default="")
+@click.option("--reason", default="", help="Stored with the cancel.")
 @click.pass_context
 def cancel_task(context: click.Context, reference: str, reason: str) -> int:
     """The same as `podium cancel`."""
@@ -102,7 +104,7 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--task")
+@click.option("--task", help="Only of this task.")
 @click.option("--open", "is_open", is_flag=True, help="Only those that have not ended.")
 @limit_option
 @after_option
@@ -152,15 +154,17 @@ def show_run(reference: str, as_json: bool, field: str | None) -> None:
             ("branch", run.branch),
             ("base", run.base_commit),
             ("usage", f"{usage.input_tokens} in, {usage.output_tokens} out, cost {cost}"),
-            ("checks", ", ".join(f"{check.name} {check.verdict}" for check in run.checks)),
+            ("checks", verdicts(run.checks)),
         ]
     )
 
 
 @runs.command("output")
 @click.argument("reference", metavar="ID")
-@click.option("--stream", type=click.Choice(("out", "err")), default="out", show_default=True)
-@click.option("--offset", default=0, show_default=True)
+@click.option(
+    "--stream", type=click.Choice(("out", "err")), default="out", show_default=True, help="Which of the two."
+)
+@click.option("--offset", default=0, show_default=True, help="Byte to start at.")
 def show_output(reference: str, stream: str, offset: int) -> None:
     """The raw bytes an agent wrote, while its worker still has them."""
     client = connect()
@@ -179,7 +183,7 @@ def changes() -> None:
 
 
 @changes.command("list")
-@click.option("--task")
+@click.option("--task", help="Only of this task.")
 @limit_option
 @after_option
 @json_options
@@ -193,7 +197,7 @@ def list_changes(task: str | None, limit: int, after: str | None, as_json: bool,
                 change.id,
                 "applied" if change.applied_at else change.state.word,
                 f"+{change.additions} -{change.deletions}",
-                ", ".join(f"{check.name} {status(check.verdict)}" for check in change.checks),
+                verdicts(change.checks),
                 change.title,
             )
             for change in page.items
@@ -226,7 +230,7 @@ def show_change(reference: str, as_json: bool, field: str | None) -> None:
                 ),
                 ("left over", "part of it was not committed by the agent" if change.leftover else ""),
                 ("drift", ", ".join(change.drift)),
-                ("checks", ", ".join(f"{check.name} {status(check.verdict)}" for check in change.checks)),
+                ("checks", verdicts(change.checks)),
             ]
         )
 
@@ -239,6 +243,7 @@ def projects() -> None:
 @projects.command("list")
 @json_options
 def list_projects(as_json: bool, field: str | None) -> None:
+    """All of them."""
     page = connect().projects(limit=500)
     if not shown(page, as_json, field):
         table(("NAME", "ID", "REPOSITORY"), [(p.name, p.id, p.repository or "") for p in page.items])
@@ -248,6 +253,7 @@ def list_projects(as_json: bool, field: str | None) -> None:
 @click.argument("reference", metavar="NAME")
 @json_options
 def show_project(reference: str, as_json: bool, field: str | None) -> None:
+    """One project, by name or id."""
     project = connect().project(reference)
     if not shown(project, as_json, field):
         facts(
@@ -266,7 +272,7 @@ def show_project(reference: str, as_json: bool, field: str | None) -> None:
 @click.argument("name")
 @click.option("--repo", help="Path, URL or owner/name; asked whether it answers before anything is stored.")
 @click.option("--target", help="Branch that changes are meant for.")
-@click.option("--max-running", type=click.IntRange(min=1))
+@click.option("--max-running", type=click.IntRange(min=1), help="Runs of this project at once.")
 @click.option("--check", "checks", multiple=True, help="NAME=COMMAND that must exit 0; repeatable.")
 @json_options
 def add_project(name: str, as_json: bool, field: str | None, **given: Any) -> None:
@@ -304,10 +310,12 @@ def agents() -> None:
 @agents.command("list")
 @json_options
 def list_agents(as_json: bool, field: str | None) -> None:
+    """All of them, by name."""
     page = connect().agents(limit=500)
     if not shown(page, as_json, field):
         rows = [
-            (a.name, a.harness, a.model or "-", str(a.permissions), _options(a.options)) for a in page.items
+            (a.name, a.harness, a.model or "-", str(a.permissions), _options(a.options))
+            for a in sorted(page.items, key=lambda agent: agent.name)
         ]
         table(("NAME", "HARNESS", "MODEL", "MAY", "OPTIONS"), rows)
 
@@ -316,6 +324,7 @@ def list_agents(as_json: bool, field: str | None) -> None:
 @click.argument("name")
 @json_options
 def show_agent(name: str, as_json: bool, field: str | None) -> None:
+    """One agent."""
     agent = connect().agent(name)
     if not shown(agent, as_json, field):
         limits = agent.limits
@@ -339,13 +348,19 @@ def show_agent(name: str, as_json: bool, field: str | None) -> None:
 @agents.command("add", context_settings={"ignore_unknown_options": False})
 @click.argument("name")
 @click.option("--harness", required=True, help="claude_code, command or scripted.")
-@click.option("--model", default="")
-@click.option("--instructions", default="")
+@click.option("--model", default="", help="Model to ask for; default: the program's own.")
+@click.option("--instructions", default="", help="What every prompt begins with.")
 @click.option(
     "--option", "options", multiple=True, help="KEY=VALUE, as the harness understands it; repeatable."
 )
 @click.option("--env", multiple=True, help="Name of a variable that the agent may see; repeatable.")
-@click.option("--permissions", type=click.Choice(("edit", "full")), default="edit", show_default=True)
+@click.option(
+    "--permissions",
+    type=click.Choice(("edit", "full")),
+    default="edit",
+    show_default=True,
+    help="What the agent may do without asking.",
+)
 @click.argument("argv", nargs=-1)
 @json_options
 def add_agent(name: str, argv: Sequence[str], as_json: bool, field: str | None, **given: Any) -> None:
@@ -373,6 +388,7 @@ def workers() -> None:
 @workers.command("list")
 @json_options
 def list_workers(as_json: bool, field: str | None) -> None:
+    """All that ever connected."""
     page = connect().workers(limit=500)
     if not shown(page, as_json, field):
         rows = [
@@ -388,7 +404,7 @@ def events() -> None:
 
 
 @events.command("list")
-@click.option("--task")
+@click.option("--task", help="Only of this task.")
 @click.option("--type", "types", help="e.g. run.leased; several with commas.")
 @click.option("--after", help="A cursor: only what came later.")
 @limit_option
@@ -408,7 +424,7 @@ def list_events(
 
 @events.command("tail")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
-@click.option("--task")
+@click.option("--task", help="Only of this task.")
 @click.option("--type", "types", help="e.g. run.leased; several with commas.")
 @click.option("--after", help="A cursor; without it --follow starts now.")
 @click.option("--json", "as_json", is_flag=True, help="One event per line.")

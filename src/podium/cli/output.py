@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from podium.kernel.errors import NotFound
+from podium.kernel.nouns import CheckResult
 
 F = TypeVar("F", bound=Callable[..., Any])
 COLOURS = {
@@ -21,7 +22,13 @@ COLOURS = {
     "cannot_tell": "yellow",
 }  # fmt: skip
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-_])")
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+_BREAKS = "\u2028\u2029"
+
+
+class Painted(str):
+    """Text put together by us, colours included. Every other text is cleaned before a terminal gets it."""
+
+    __slots__ = ()
 
 
 def json_options(command: F) -> F:
@@ -66,17 +73,41 @@ def clean(text: str) -> str:
     return "".join(
         char
         for char in text
-        if char in "\n\t" or (unicodedata.category(char)[0] != "C" and char not in _BIDI)
+        if char in "\n\t" or (unicodedata.category(char)[0] != "C" and char not in _BREAKS)
     )
 
 
 def one_line(text: str, width: int) -> str:
+    """Cleaned and cut to that many columns of a terminal."""
     text = " ".join(clean(text).split())
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+    if columns(text) <= width:
+        return text
+    room = width - 1
+    for index, char in enumerate(text):
+        room -= columns(char)
+        if room < 0:
+            return text[:index] + "…"
+    return text
 
 
-def status(word: str) -> str:
-    return click.style(word, fg=COLOURS.get(word))
+def columns(text: str) -> int:
+    """How wide a terminal shows it: wide characters take two columns, combining ones none."""
+    plain_text = click.unstyle(text)
+    if plain_text.isascii():
+        return len(plain_text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in plain_text
+    )
+
+
+def status(word: str) -> Painted:
+    return Painted(click.style(clean(word), fg=COLOURS.get(word)))
+
+
+def verdicts(checks: Iterable[CheckResult]) -> Painted:
+    """`tests pass, lint fail`."""
+    return Painted(", ".join(f"{clean(check.name)} {status(check.verdict)}" for check in checks))
 
 
 def short(noun_id: str | None) -> str:
@@ -97,14 +128,14 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns; the last one is cut to the terminal's width."""
-    lines = [list(header), *[list(row) for row in rows]]
+    lines = [list(header), *[[*map(_safe, row[:-1]), row[-1]] for row in rows]]
     if len(lines) == 1:
         click.echo(click.style("nothing", dim=True))
         return
-    widths = [max(_length(line[i]) for line in lines) for i in range(len(header) - 1)]
+    widths = [max(columns(line[i]) for line in lines) for i in range(len(header) - 1)]
     room = shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths)
     for number, line in enumerate(lines):
-        cells = [cell + " " * (width - _length(cell)) for cell, width in zip(line, widths, strict=False)]
+        cells = [cell + " " * (width - columns(cell)) for cell, width in zip(line, widths, strict=False)]
         text = "  ".join([*cells, one_line(line[-1], max(20, room))]).rstrip()
         click.echo(click.style(text, dim=True) if number == 0 else text)
 
@@ -114,11 +145,12 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     kept = [(name, value) for name, value in pairs if value not in (None, "")]
     width = max((len(name) for name, _ in kept), default=0)
     for name, value in kept:
-        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
+        click.echo(f"{click.style(name.ljust(width), dim=True)}  {_safe(value)}")
 
 
-def _length(cell: str) -> int:
-    return len(click.unstyle(cell))
+def _safe(value: object) -> str:
+    """Painted text as it is, any other on one line without anything a terminal would obey."""
+    return value if isinstance(value, Painted) else " ".join(clean(str(value)).split())
 
 
 def _scalar(value: Any) -> str:

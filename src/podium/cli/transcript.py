@@ -39,19 +39,19 @@ def render(envelope: dict[str, Any]) -> str | None:
             return None
         case "run.noticed":
             text = one_line(event.get("text", ""), WIDTH)
-            return click.style(f"· {event.get('kind', '')}: {text}", fg="yellow", dim=True)
+            return click.style(f"· {one_line(event.get('kind', ''), 40)}: {text}", fg="yellow", dim=True)
         case "run.asked":
             return click.style(f"? {clean(event.get('question', ''))}", fg="yellow")
         case "check.finished":
             result = event["result"]
             detail = f"  {one_line(result.get('detail', ''), 80)}" if result.get("detail") else ""
-            return f"{click.style('check', bold=True)} {result['name']}: {status(result['verdict'])}{detail}"
+            name = one_line(result["name"], 40)
+            return f"{click.style('check', bold=True)} {name}: {status(result['verdict'])}{detail}"
         case "task.done" | "task.failed" | "task.cancelled":
             return _ended(kind.removeprefix("task."), event)
     if kind in _MOVES:
-        values = {key: clean(str(value)) for key, value in event.items()} | {
-            key: event.get(key, "") for key in ("detail", "reason", "worker_id", "pid", "isolation")
-        }
+        known = dict.fromkeys(("detail", "reason", "worker_id", "pid", "isolation"), "")
+        values = known | {key: one_line(str(value), WIDTH) for key, value in event.items()}
         return click.style("· " + _MOVES[kind].format(**values).strip(), dim=True)
     return None
 
@@ -66,7 +66,7 @@ def _returned(event: dict[str, Any]) -> str:
 
 
 def _ended(word: str, event: dict[str, Any]) -> str:
-    reason = event.get("reason", "")
+    reason = one_line(event.get("reason", ""), WIDTH)
     detail = one_line(event.get("detail", ""), WIDTH)
     tail = ": ".join(part for part in (reason, detail) if part)
     return f"{click.style('task', bold=True)} {status(word)}{'  ' + tail if tail else ''}"

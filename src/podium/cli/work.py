@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podium.cli import follow as following
 from podium.cli.errors import TIMED_OUT
-from podium.cli.output import ago, facts, json_options, short, shown, status, table
+from podium.cli.output import Painted, ago, facts, json_options, one_line, short, shown, status, table
 from podium.cli.references import change_of, is_over, run_of, task_of
 from podium.client.api import Client, connect
 from podium.client.home import ServerFile
@@ -49,7 +49,7 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
     @click.option("--agent", help="Which agent; default: claude.")
     @click.option("--check", "checks", multiple=True, help="NAME=COMMAND that must exit 0; repeatable.")
     @click.option("--priority", type=click.IntRange(-10, 10), help="-10 to 10.")
-    @click.option("--title")
+    @click.option("--title", help="Default: the first line of the prompt.")
     @click.option("--detach", is_flag=True, help="Only open the task; do not follow it.")
     @click.option("--timeout", "timeout_s", type=float, default=DAY_S, help="Seconds to follow it.")
     @json_options
@@ -154,14 +154,14 @@ def wait(references: Sequence[str], timeout_s: float, as_json: bool, field: str 
             click.echo(f"{reference}: not ended after {timeout_s:g} s", err=True)
             return TIMED_OUT
         if not shown(task, as_json, field):
-            click.echo(f"{task.id}  {status(task.status.word)}  {task.title}")
+            click.echo(f"{task.id}  {status(task.status.word)}  {one_line(task.title, 100)}")
         worst = max(worst, following.exit_code(task))
     return worst
 
 
 @click.command()
 @click.argument("reference", metavar="ID")
-@click.option("--reason", default="")
+@click.option("--reason", default="", help="Stored with the cancel.")
 @json_options
 def cancel(reference: str, reason: str, as_json: bool, field: str | None) -> int:
     """Stop a task. What its agent has done so far is kept."""
@@ -205,7 +205,7 @@ def diagnose(reference: str, as_json: bool, field: str | None) -> int:
             ("command", shlex.join(process["argv"]) if process.get("argv") else ""),
             ("output", _age(found["last_output_age_s"])),
             ("exit code", found["exit_code"]),
-            ("issue", click.style(found["issue"], bold=True)),
+            ("issue", Painted(click.style(found["issue"], bold=True))),
             ("", found["explanation"]),
             ("next", found["next_step"]),
         ]
@@ -251,7 +251,7 @@ def show_status(as_json: bool, field: str | None) -> int:
         runs = ", ".join(f"{count} {word}" for word, count in sorted(found.runs.items())) or "none"
         facts(
             [
-                ("server", f"{client.url}  version {found.version}"),
+                ("server", f"{client.url}, version {found.version}"),
                 ("workers", f"{found.workers_connected} connected, {found.capacity} slots"),
                 ("open runs", runs),
             ]

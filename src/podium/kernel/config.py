@@ -21,6 +21,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of a daemon or worker, with its default."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; loopback only for now."""
     port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
     """None: 4180, or the next free one after it."""
     worker: bool = True
@@ -32,16 +33,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     organisation: str | None = None
     """Base URL that makes `owner/name` a repository."""
     lease_ttl_s: Positive = 15.0
+    """A worker not heard for so long loses its runs."""
     renew_every_s: Positive = 5.0
+    """How often a worker says that it still holds its runs."""
     affinity_wait_s: Positive = 60.0
+    """How long a run that is tried again waits for the machine that has its workspace."""
     finish_turn_s: Positive = 60.0
+    """How long an agent whose holder died may take to end its turn."""
     keep_events_days: Positive = 30.0
+    """Older events are forgotten."""
     keep_artifacts_days: Positive = 30.0
+    """Older artifacts of ended tasks are forgotten."""
     keep_workspaces: bool = False
+    """Whether workspaces stay after their task has ended."""
     clock_offset_s: float = 0.0
     """Shifts the wall clock; for tests."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written to the log."""
     log_max_bytes: Annotated[int, Meta(ge=10_000)] = 20_000_000
+    """Size at which the log file is put aside; one older file is kept."""
 
 
 def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, dict[str, str]]:

@@ -29,7 +29,7 @@ def register(group: click.Group) -> None:
 @click.command("apply")
 @click.argument("reference", metavar="ID")
 @click.option("--repo", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Default: here.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def apply_command(reference: str, repo: Path | None, as_json: bool) -> None:
     """Take a task's change into your checkout. Refused while that has uncommitted changes."""
     client = connect()
@@ -55,7 +55,7 @@ def apply_command(reference: str, repo: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.option("--config", "config", is_flag=True, help="Every setting, its value and where it comes from.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(config: bool, as_json: bool) -> int:
     """Is everything here that Podium and its agents need?"""
     home = home_path()
@@ -66,7 +66,7 @@ def doctor(config: bool, as_json: bool) -> int:
             click.echo(
                 msgspec.json.encode(
                     {name: {"value": value, "origin": origin} for name, value, origin in rows}
-                )
+                ).decode()
             )
             return 0
         width = max(len(name) for name, _, _ in rows)

@@ -68,7 +68,8 @@ async def test_a_hundred_of_a_hundred_escaped_grandchildren_are_gone_when_the_ru
         escaped = identify(int((home / "pid").read_text()))
         # Its number may have been given to another process meanwhile; that one is no `sleep 1000` of ours.
         assert escaped is None or not is_sleep(escaped.pid)
-        assert (end.code, end.left, end.survivors) == (0, 1, 0)
+        # At least: on a loaded machine one that is just ending by itself may be counted too.
+        assert (end.code, end.left >= 1, end.survivors) == (0, True, 0)
         gone += 1
 
     for batch in range(10):
@@ -92,7 +93,7 @@ async def test_what_is_left_behind_is_asked_before_it_is_killed(runs: Runs) -> N
     feed.signal_agent(run, signal.SIGINT)
     end = await runs.ended(run)
     assert b"asked" in runs.output(run)
-    assert (end.code, end.left, end.survivors) == (-signal.SIGINT, 1, 0)
+    assert (end.code, end.left >= 1, end.survivors) == (-signal.SIGINT, True, 0)
     assert end.out_size == len(runs.output(run)), "measured after the last writer was gone"
 
 

@@ -1,0 +1,35 @@
+"""Records the history that this version is judged by: `python -m histories.record` in `tests/`.
+
+Only when a new version of an event is introduced, into a new file: what older versions recorded stays.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import anyio
+
+from histories.making import live, log, rows
+from podium.testing.rig import Rig
+
+HERE = Path(__file__).parent
+PLACE = "/somewhere"
+"""Stands for the directory of the recording."""
+
+
+async def record(folder: Path, name: str) -> None:
+    async with Rig(folder / "home", capacity=2).running() as rig:
+        await live(rig, folder)
+        lines, found = await log(rig), await rows(rig)
+    text = b"\n".join(lines).decode() + "\n"
+    nouns = json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    (HERE / f"{name}.jsonl").write_text(text.replace(str(folder), PLACE))
+    (HERE / f"{name}.nouns.json").write_text(nouns.replace(str(folder), PLACE))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        anyio.run(record, Path(made), sys.argv[1])
