@@ -84,7 +84,7 @@ def size(path: str, source: str, tree: ast.Module) -> Iterator[Finding]:
 
 
 THREAD_OWNERS = frozenset({"git/threads.py", "process/command.py"})
-"""They wait for a thread whatever happens to their caller, which no task group can: it would be cancelled too."""
+"""They wait for a thread whatever happens to their caller; a task group would be cancelled with it."""
 
 
 def bare_tasks(path: str, _source: str, tree: ast.Module) -> Iterator[Finding]:

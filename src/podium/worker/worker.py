@@ -24,7 +24,7 @@ from podium.worker.context import WorkerContext
 from podium.worker.finish import tidy
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
-from podium.worker.janitor import keep_house
+from podium.worker.janitor import finish_removals, keep_house
 from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
@@ -42,6 +42,7 @@ class Worker:
 
     async def run(self) -> None:
         """Connect, adopt, work. Raises only what is a bug or a broken machine."""
+        await finish_removals(self._context)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._context.watching.run)
