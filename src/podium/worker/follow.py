@@ -59,7 +59,9 @@ class Follower:
         self._limiter = Limiter(
             attempt.order.agent.limits, attempt.context.clock, attempt.home, _age_s(attempt.home.process)
         )
+        # Asked for at every line of every agent: as text, because making a Path costs more than the question.
         self._exit = str(self._process / layout.EXIT)
+        self._out, self._err = str(self._process / "out"), str(self._process / "err")
         self._probed_at = 0.0
         self.offset = offset
 
@@ -186,7 +188,7 @@ class Follower:
         return outcome
 
     async def _mind_limits(self) -> None:
-        if self._limiter.check(_size(self._process / "out") + _size(self._process / "err")):
+        if self._limiter.check(_size(self._out) + _size(self._err)):
             await self._attempt.stop_agent()
 
     async def _wait(self) -> None:
@@ -208,9 +210,9 @@ def _age_s(run_dir: Path) -> float:
     return 0.0 if agent is None else age_s(agent)
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except FileNotFoundError:
         return 0
 
