@@ -224,6 +224,8 @@ class Worker:
 
     async def _settle_older(self, order: m.RunOrder) -> None:
         """Before a workspace is used again: every earlier run in it is proved dead and put away."""
+        if order.workspace_of == order.run_id:
+            return  # the first in its workspace: reading every order on disk would only cost (0.2 ms each)
         for home, older in self._home.held():
             if older.workspace_of == order.workspace_of and older.run_id != order.run_id:
                 await self._put_away(home, older)
