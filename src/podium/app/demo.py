@@ -142,7 +142,8 @@ def _farewell(demo: Demo, tasks: list[Task], home: Path, url: str, seconds: floa
     demo.say(f"\n{'All green' if green else 'Not green'} after {seconds:g} s. Podium serves on {url}.")
     demo.say("Try, in another terminal:")
     prefix = f"PODIUM_HOME={home} ./podium"
-    for words in ("ps", f"logs {tasks[0].id}", f"diff {tasks[0].id}", f"apply {tasks[0].id}", "events tail"):
+    apply = f"apply {tasks[0].id} --repo {tasks[0].repository}"
+    for words in ("ps", f"logs {tasks[0].id}", f"diff {tasks[0].id}", apply, "events tail"):
         demo.say(f"  {prefix} {words}")
 
 

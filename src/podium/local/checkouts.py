@@ -10,11 +10,11 @@ import anyio
 
 from podium.client.api import Client
 from podium.client.home import podium_home
-from podium.git.apply import Applied, Incoming, apply_change
-from podium.git.base import CheckoutBusy, OtherRepository
+from podium.git.apply import Applied, Incoming, apply_as_branch, apply_change
+from podium.git.base import ApplyConflict, CheckoutBusy, OtherRepository
 from podium.git.checkout import CheckoutState, checkout_state
 from podium.git.command import Git
-from podium.git.names import parse_commit, run_ref
+from podium.git.names import parse_branch, parse_commit, run_ref
 from podium.kernel.errors import RepositoryUnusable
 from podium.kernel.nouns import Change
 from podium.process.command import execute
@@ -53,9 +53,12 @@ def locate(repo: str | None, base: str | None) -> tuple[str | None, str | None, 
     return str(state.top), base or state.head, tuple(notes)
 
 
-def apply(client: Client, change: Change, checkout: Path) -> Applied:
-    """Bring the checkout's branch to contain the change. Raises CheckoutBusy, OtherRepository, ApplyConflict;
-    the checkout is then as it was."""
+def apply(client: Client, change: Change, checkout: Path, branch: str | None = None) -> Applied:
+    """Bring the checkout's branch to contain the change; with `branch`, make that branch and touch no file.
+
+    Raises CheckoutBusy, OtherRepository, ApplyConflict; the checkout is then as it was.
+    """
+    name = parse_branch(branch) if branch is not None else None
     with tempfile.TemporaryDirectory(prefix="podium-apply-") as folder:
         bundle = Path(folder) / "change.bundle"
         with bundle.open("wb") as file:
@@ -69,7 +72,16 @@ def apply(client: Client, change: Change, checkout: Path) -> Applied:
             tip=parse_commit(change.tip),
         )
         try:
+            if name is not None:
+                return anyio.run(apply_as_branch, local_git(), checkout, incoming, name)
             return anyio.run(apply_change, local_git(), checkout, incoming)
+        except ApplyConflict as error:
+            if files := error.details.get("files"):
+                error.message = f"{error.message} In conflict: {', '.join(files[:10])}"
+                error.hint = (
+                    f"make a branch of it and merge by hand: podium apply {change.task_id} --branch NAME"
+                )
+            raise
         except CheckoutBusy as error:
             error.hint = error.hint or "commit or stash them (git stash), then apply again"
             raise

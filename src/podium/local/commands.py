@@ -29,15 +29,17 @@ def register(group: click.Group) -> None:
 @click.command("apply")
 @click.argument("reference", metavar="ID")
 @click.option("--repo", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Default: here.")
+@click.option("--branch", metavar="NAME", help="Make this branch of it instead, and touch no file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def apply_command(reference: str, repo: Path | None, as_json: bool) -> None:
+def apply_command(reference: str, repo: Path | None, branch: str | None, as_json: bool) -> None:
     """Take a task's change into your checkout. Refused while that has uncommitted changes."""
     client = connect()
     change_id = _change_of(reference)
     change = client.change(change_id)
     checkout = state_of((repo or Path()).absolute()).top
-    applied = apply(client, change, checkout)
-    client.note_applied(change.id, str(checkout))
+    applied = apply(client, change, checkout, branch)
+    if branch is None:
+        client.note_applied(change.id, str(checkout))
     if as_json:
         click.echo(
             msgspec.json.encode({"change": change.id, "how": applied.how, "head": applied.head}).decode()
