@@ -20,6 +20,8 @@ from bench.wire import Following
 
 RUNS = 40
 RUNS_WITH_WORKSPACE = 15
+REST_S = 0.1
+"""Between two tasks: what is tidied up after one is not part of the way of the next."""
 FILES, COMMITS = 300, 20
 TO_AGENT, TO_END = "submit to agent, no workspace", "agent exit to task end, no workspace"
 TO_AGENT_CLONED, TO_END_CLONED = "submit to agent, with workspace", "agent exit to task end, with workspace"
@@ -61,6 +63,7 @@ def _run_many(
 
 
 def _one(served: Serving, stream: Following, body: dict[str, Any]) -> tuple[float, float]:
+    time.sleep(REST_S)
     submitted = time.time_ns()
     task_id = served.http.call("POST", "/tasks", body)["id"]
     stamps: list[int] = []

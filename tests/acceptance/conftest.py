@@ -4,7 +4,6 @@ the server, and as a process of its own over the Unix socket, sharing no store w
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from podium.testing.fleet import Fleet
+from tests.support import git, make_repository, script  # noqa: F401 (for the tests beside this file)
 
 
 @pytest.fixture(params=["embedded", "separate"])
@@ -24,22 +24,7 @@ def fleet(request, tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    path = tmp_path / "repository"
-    path.mkdir()
-    git(path, "init", "-q", "-b", "main")
-    (path / "a.txt").write_text("hello\n")
-    git(path, "add", ".")
-    git(path, "commit", "-q", "-m", "one")
-    return path
-
-
-def git(path: Path, *words: str) -> str:
-    command = ["git", "-c", "user.name=T", "-c", "user.email=t@localhost", *words]
-    return subprocess.run(command, cwd=path, check=True, capture_output=True, text=True).stdout
-
-
-def script(*steps: dict[str, Any]) -> str:
-    return json.dumps({"steps": [{"id": f"s{number}", **step} for number, step in enumerate(steps)]})
+    return make_repository(tmp_path / "repository")
 
 
 def open_task(fleet: Fleet, prompt: str, repository: Path | None = None, **fields: Any) -> str:

@@ -18,8 +18,8 @@ from podium.kernel.ids import RunId, TaskId
 from podium.kernel.nouns import Agent, Check, Outcome, Permissions, Usage
 
 RUN_TIMEOUT_S = 90
-E = TypeVar("E", bound=e.RunFact)
 """Cold starts on a loaded machine take seconds; the time is a limit, not a measurement."""
+Told = TypeVar("Told", bound=e.RunFact)
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Ended:
     frames: list[bytes]
     plan: LaunchPlan
 
-    def of(self, kind: type[E]) -> list[E]:
+    def of(self, kind: type[Told]) -> list[Told]:
         return [fact for fact in self.facts if isinstance(fact, kind)]
 
     @property

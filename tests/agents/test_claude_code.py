@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -242,3 +243,19 @@ def test_the_cli_writes_only_where_it_was_told(bench: Bench) -> None:
     assert [
         path for path in Path(bench.environ["HOME"]).iterdir() if path.name not in (".cache", ".local")
     ] == []
+
+
+@pytest.mark.parametrize("words", ["/clear", "/compact", "/help me", "/etc/hosts is wrong"])
+def test_a_task_that_begins_with_a_slash_is_no_command_of_the_cli(bench: Bench, words: str) -> None:
+    assert bench.run(playing({"say": "Played."}, words=words)).said == ["Played."]
+
+
+def test_a_prompt_of_a_million_bytes_arrives(bench: Bench) -> None:
+    assert bench.run(playing({"say": "Read."}, words="y" * 1_000_000)).said == ["Read."]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it refuses root only")
+def test_a_refusal_to_start_is_told_in_its_own_words(bench: Bench) -> None:
+    ended = bench.run(playing({"say": "Never."}), permissions=Permissions.FULL)
+    assert ended.outcome.reason is Reason.NO_RESULT
+    assert "root" in ended.outcome.detail

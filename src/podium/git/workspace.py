@@ -8,7 +8,6 @@ agent may have worked in it; without it nobody ever did, and making it starts ov
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from contextlib import suppress
@@ -22,6 +21,7 @@ from podium.git.command import Git, Place, upload_pack
 from podium.git.layout import NewGitDir, discard, inside, real_directory, write_git_dir
 from podium.git.names import parse_commit, run_ref
 from podium.git.staging import drop_index, scratch_index, stage
+from podium.git.threads import in_thread
 from podium.kernel.errors import Conflict, GitFailed
 
 MARKER = "workspace.json"
@@ -45,12 +45,12 @@ async def create(git: Git, workspace: Workspace, root: Path, *, author: Identity
             raise Conflict("Another workspace lives in this directory.", path=str(workspace.path))
         real_directory(workspace.path)
         return
-    await asyncio.to_thread(_clear, workspace, root)
+    await in_thread(_clear, workspace, root)
     write_git_dir(workspace.git_dir, _our_side(workspace))
     workspace.path.mkdir(mode=0o700, parents=True)
     place = Place(git_dir=workspace.git_dir, work_tree=workspace.path)
     await git.run(place, "read-tree", "-m", "-u", workspace.start)
-    await asyncio.to_thread(_finish, workspace, author)
+    await in_thread(_finish, workspace, author)
 
 
 def _clear(workspace: Workspace, root: Path) -> None:
@@ -152,7 +152,7 @@ def _there(path: Path) -> bool:
 
 async def destroy(workspace: Workspace, root: Path) -> None:
     """Remove a workspace without asking what is in it. Symlink-safe; only below `root`."""
-    await asyncio.to_thread(_clear, workspace, root)
+    await in_thread(_clear, workspace, root)
 
 
 async def _prove_saved(git: Git, workspace: Workspace) -> None:

@@ -143,7 +143,9 @@ def _message(about: About, prompt: str, *, resumed: bool) -> bytes:
     """The prompt as the first line. Its uuid makes a second delivery harmless: the CLI passes over a message
     that its conversation holds already. For the same reason a resumed conversation gets none: told to go on
     twice, it would wait for ever."""
-    line: dict[str, object] = {"type": "user", "message": {"role": "user", "content": prompt}}
+    # Its own commands (/clear, /compact, …) begin the text; a task is text for the model and never a command.
+    content = f"\n{prompt}" if prompt.startswith("/") else prompt
+    line: dict[str, object] = {"type": "user", "message": {"role": "user", "content": content}}
     if not resumed:
         line["uuid"] = str(uuid.uuid5(_NAMESPACE, f"{about.run_id} prompt"))
     return msgspec.json.encode(line) + b"\n"

@@ -120,7 +120,7 @@ class Reading(Struct, frozen=True, kw_only=True):
         total = _number(said.get("total_cost_usd"))
         facts: list[e.RunFact] = [voice.used(_usage_since(said, total, self.cost_usd))]
         text = said.get("result")
-        if isinstance(text, str) and said.get("is_error") is not True and _digest(text) != self.said:
+        if isinstance(text, str) and text and not said["is_error"] and _digest(text) != self.said:
             facts.append(voice.said(text, final=True))
         return replace(self, cost_usd=total if total is not None else self.cost_usd), facts
 

@@ -6,6 +6,7 @@ the session, clears its environment and closes its output is not found; agents g
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -64,10 +65,7 @@ async def execute(
     """
     marker = secrets.token_hex(16)
     out, err = Output(limit_bytes), Output(limit_bytes)
-    with anyio.CancelScope(shield=True):
-        process = await anyio.to_thread.run_sync(
-            _spawn, tuple(argv), cwd, {**env, MARKER_VARIABLE: marker}, bool(stdin), stdout_path
-        )
+    process = await _spawned(tuple(argv), cwd, {**env, MARKER_VARIABLE: marker}, bool(stdin), stdout_path)
     running = _Running(process, f"{MARKER_VARIABLE}={marker}".encode())
     try:
         timed_out = await running.finish(stdin, out, err, timeout_s)
@@ -84,6 +82,28 @@ async def execute(
         timed_out=timed_out,
         truncated=out.truncated or err.truncated,
     )
+
+
+async def _spawned(
+    argv: tuple[str, ...], cwd: Path, env: dict[str, str], feed: bool, stdout_path: Path | None
+) -> subprocess.Popen[bytes]:
+    """Spawn in a thread. A thread cannot be cancelled: what it starts after the caller was is killed here."""
+    spawning = asyncio.ensure_future(asyncio.to_thread(_spawn, argv, cwd, env, feed, stdout_path))
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        # Both shields: a task's own cancel() reaches through anyio's, a cancelled scope cancels every await.
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([spawning])
+        if spawning.exception() is None:
+            process = spawning.result()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+        raise
 
 
 def _spawn(

@@ -20,9 +20,16 @@ KEEP_S = 7 * 86_400.0
 """A week: long enough for a person to look at what a failed task left behind."""
 
 
+async def finish_removals(context: WorkerContext) -> None:
+    """Removals that a crash interrupted. Before anything else: later ones use the same place."""
+    try:
+        await anyio.to_thread.run_sync(sweep_trash, context.home.workspaces)
+    except OSError as error:
+        log.warning("what a crash left in %s stays: %s", context.home.workspaces, error)
+
+
 async def keep_house(context: WorkerContext) -> None:
     """Until cancelled. A workspace whose work is not proved to be in a ref stays and is named in the log."""
-    await anyio.to_thread.run_sync(sweep_trash, context.home.workspaces)
     while True:
         for folder in await anyio.to_thread.run_sync(_left_over, context):
             await _remove(context, folder)

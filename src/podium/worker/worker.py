@@ -24,7 +24,7 @@ from podium.worker.context import WorkerContext
 from podium.worker.finish import tidy
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
-from podium.worker.janitor import keep_house
+from podium.worker.janitor import finish_removals, keep_house
 from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
@@ -42,6 +42,7 @@ class Worker:
 
     async def run(self) -> None:
         """Connect, adopt, work. Raises only what is a bug or a broken machine."""
+        await finish_removals(self._context)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._context.watching.run)
@@ -223,6 +224,8 @@ class Worker:
 
     async def _settle_older(self, order: m.RunOrder) -> None:
         """Before a workspace is used again: every earlier run in it is proved dead and put away."""
+        if order.workspace_of == order.run_id:
+            return  # the first in its workspace: reading every order on disk would only cost (0.2 ms each)
         for home, older in self._home.held():
             if older.workspace_of == order.workspace_of and older.run_id != order.run_id:
                 await self._put_away(home, older)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,7 @@ from podium.git.capture import Leftovers
 from podium.git.command import Git
 from podium.git.names import parse_branch, parse_commit
 from podium.git.urls import parse_url
-from podium.kernel.execution import Completed
+from podium.process.command import execute
 
 AGENT = Identity(name="An agent", email="agent@podium.invalid")
 LEFTOVERS = Leftovers(message="Work left uncommitted\n", author=AGENT, at=1_700_000_000)
@@ -27,49 +24,6 @@ LEFTOVERS = Leftovers(message="Work left uncommitted\n", author=AGENT, at=1_700_
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-async def execute(
-    argv: Sequence[str],
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    stdin: bytes = b"",
-    timeout_s: float = 60.0,
-    limit_bytes: int = 16 * 1024 * 1024,
-    stdout_path: Path | None = None,
-) -> Completed:
-    """The Execute contract by asyncio's own subprocess, its process group killed at the end."""
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env=dict(env),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    timed_out = False
-    stdout = stderr = b""
-    try:
-        stdout, stderr = await asyncio.wait_for(child.communicate(stdin), timeout_s)
-    except TimeoutError:
-        timed_out = True
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        code = await child.wait()
-    if stdout_path is not None:
-        stdout_path.write_bytes(stdout)
-        stdout = b""
-    return Completed(
-        argv=tuple(argv),
-        code=code,
-        stdout=stdout[:limit_bytes],
-        stderr=stderr[:limit_bytes],
-        timed_out=timed_out,
-        truncated=len(stdout) > limit_bytes,
-    )
 
 
 class House:

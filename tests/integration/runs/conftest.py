@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from podium.testing.rig import Rig
+from tests.support import git, make_repository, script  # noqa: F401 (for the tests beside this file)
 
 
 @pytest.fixture
@@ -19,23 +19,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """`a.txt` holds `hello`; one commit on `main`."""
-    path = tmp_path / "repository"
-    path.mkdir()
-    git(path, "init", "-q", "-b", "main")
-    (path / "a.txt").write_text("hello\n")
-    git(path, "add", ".")
-    git(path, "commit", "-q", "-m", "one")
-    return path
-
-
-def git(path: Path, *words: str) -> str:
-    command = ["git", "-c", "user.name=T", "-c", "user.email=t@localhost", *words]
-    return subprocess.run(command, cwd=path, check=True, capture_output=True, text=True).stdout
-
-
-def script(*steps: dict[str, Any]) -> str:
-    return json.dumps({"steps": [{"id": f"s{number}", **step} for number, step in enumerate(steps)]})
+    return make_repository(tmp_path / "repository")
 
 
 def journal(rig: Rig) -> list[dict[str, Any]]:

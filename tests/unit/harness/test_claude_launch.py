@@ -76,6 +76,13 @@ def test_the_prompt_comes_by_stdin_and_stands_in_no_argument(machine: Machine) -
     assert not plan.close_stdin
 
 
+@pytest.mark.parametrize("prompt", ["/clear", "/etc/hosts is wrong"])
+def test_a_slash_is_moved_off_the_beginning_where_it_would_be_a_command(
+    machine: Machine, prompt: str
+) -> None:
+    assert content(machine.launch(prompt=prompt)) == f"\n{prompt}"
+
+
 def test_settings_hooks_and_mcp_servers_come_from_the_plan_alone(machine: Machine) -> None:
     argv = machine.launch().argv
     assert argv[argv.index("--setting-sources") + 1] == ""
