@@ -1,4 +1,4 @@
-"""Places and names that programs trip over: spaces, quotes, dashes, pathspec magic, things that are no files."""
+"""Places and names that programs trip over: spaces, quotes, dashes, pathspec magic, pipes and sockets."""
 
 from __future__ import annotations
 
