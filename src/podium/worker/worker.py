@@ -7,6 +7,7 @@ adopted by the next worker on the same home.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.abc
@@ -158,8 +159,13 @@ class Worker:
             self._cancel(order.run_id)
 
     async def _tidy(self, order: m.RunOrder) -> None:
-        if order.run_id not in self._attempts:
+        if order.run_id in self._attempts or order.run_id in self._dropping:
+            return
+        self._dropping.add(order.run_id)  # a second welcome meanwhile must not tidy beside us
+        try:
             await tidy(self._context, self._home.run(order.run_id), RunPlace(self._context, order))
+        finally:
+            self._dropping.discard(order.run_id)
 
     def _begin(self, order: m.RunOrder, position: Position) -> None:
         home = self._home.run(order.run_id)
@@ -234,9 +240,16 @@ class Worker:
         attempt = self._attempts.get(run_id)
         return attempt.phase if attempt is not None else ""
 
-    def _start(self, function: object, *arguments: object) -> None:
+    def _start(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if self._tasks is not None:
-            self._tasks.start_soon(function, *arguments)  # type: ignore[arg-type]
+            self._tasks.start_soon(self._guarded, function, *arguments)
+
+    async def _guarded(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """What goes wrong with one run must not end the worker and with it the care for all the others."""
+        try:
+            await function(*arguments)
+        except Exception:
+            log.exception("%s failed; the next start sees to it", function.__name__)
 
 
 def free_memory_bytes() -> int:
