@@ -61,6 +61,7 @@ class Rig:
         try:
             async with anyio.create_task_group() as tasks, Launcher() as launcher:
                 await tasks.start(self.engine.run)
+                self.launcher = launcher
                 self.worker = self._make_worker(launcher)
                 tasks.start_soon(self.worker.run)
                 yield self

@@ -17,12 +17,12 @@ from podium.bus import messages as m
 from podium.harness.base import About, LaunchPlan, LaunchRequest
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
-from podium.kernel.errors import NotFound, PodiumError
+from podium.kernel.errors import NotFound, PodiumError, SpawnFailed
 from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
 from podium.process import layout
-from podium.process.base import Alive, Exited, LaunchSpec, NotStarted, ProcessIdentity
+from podium.process.base import Alive, Exited, HolderState, LaunchSpec, NotStarted
 from podium.process.feed import append_input
 from podium.process.identity import read_identity
 from podium.process.probe import probe
@@ -37,6 +37,9 @@ from podium.worker.home import RunHome
 from podium.worker.place import RunPlace
 
 log = logging.getLogger("podium.worker")
+MAX_LAUNCHES = 5
+LAUNCH_LOOKS, LAUNCH_LOOK_S = 2_000, 0.005
+"""A holder that neither starts its agent nor dies is waited for 10 s at most."""
 ISOLATION = "bare"
 """No sandbox exists yet: the agent runs with the worker's own rights. Every view shows it."""
 
@@ -130,15 +133,38 @@ class Attempt:
         return self._follower.offset if self._follower is not None else self._position.offset
 
     async def _carry_out(self) -> Outcome:
-        if isinstance(probe(self.home.process), NotStarted):
-            if self.cancelled:
-                return Outcome(succeeded=False, reason=Reason.CANCELLED, detail="before it began")
-            await self._start()
-        elif self._position.phase in {RunState.LEASED, RunState.STARTING}:
-            # We died between launching and telling: the agent lives, so tell now.
-            await self._tell_started(self._plan())
+        if not await self._has_begun():
+            return Outcome(succeeded=False, reason=Reason.CANCELLED, detail="before it began")
+        if self.phase in {RunState.LEASED, RunState.STARTING}:
+            await self._tell_started()
         self._follower = Follower(self, self._position.offset, self._position.state)
         return await self._follower.follow()
+
+    async def _has_begun(self) -> bool:
+        """Launch until a program was really started; False when the run was cancelled before.
+
+        A holder may die before its agent is born, our own launch or one that an earlier worker had under
+        way: then nothing has run, and launching again is the first time. Raises SpawnFailed when that
+        happens too often.
+        """
+        for _ in range(MAX_LAUNCHES):
+            if isinstance(await self._settled_launch(), NotStarted):
+                if self.cancelled:
+                    return False
+                await self._start()
+            if not isinstance(await self._settled_launch(), NotStarted):
+                return True
+        raise SpawnFailed(f"no program came to life in {MAX_LAUNCHES} launches")
+
+    async def _settled_launch(self) -> HolderState:
+        """The state of the launch once it is clear whether its agent exists: a starting holder takes about a
+        millisecond, and says so in the run's directory."""
+        for _ in range(LAUNCH_LOOKS):
+            state = probe(self.home.process)
+            if not isinstance(state, Alive) or state.agent is not None:
+                return state
+            await anyio.sleep(LAUNCH_LOOK_S)
+        return probe(self.home.process)
 
     async def _start(self) -> None:
         about = self.about
@@ -158,14 +184,14 @@ class Attempt:
             initial_input=plan.first_input,
             close_stdin=plan.close_stdin,
         )
+        self.home.note_session(plan.session_id)
         self.home.note_argv(mask(plan.argv))
         reach("launch.before_spawn")
         await self.context.launcher.launch(spec)
         reach("launch.after_spawn")
-        await self._tell_started(plan)
 
-    async def _tell_started(self, plan: LaunchPlan) -> None:
-        agent = await self._agent_identity()
+    async def _tell_started(self) -> None:
+        agent = read_identity(self.home.process / layout.AGENT)
         base, branch = self.place.base(), self.order.branch if self.order.repository else None
         await self.report_fact(
             e.RunStarted(
@@ -173,21 +199,12 @@ class Attempt:
                 run_id=self.about.run_id,
                 pid=agent.pid if agent is not None else 0,
                 isolation=ISOLATION,
-                session_id=plan.session_id,
+                session_id=self.home.session(),
                 branch=branch,
                 base_commit=base,
             )
         )
         self.phase = RunState.RUNNING
-
-    async def _agent_identity(self) -> ProcessIdentity | None:
-        """The agent writes it as its first act, a moment after the holder has reported it forked."""
-        for _ in range(100):
-            identity = read_identity(self.home.process / layout.AGENT)
-            if identity is not None or not isinstance(probe(self.home.process), Alive):
-                return identity
-            await anyio.sleep(0.001)
-        return None
 
     def environment(self, plan: LaunchPlan | None = None) -> dict[str, str]:
         """Of the agent, and of its checks: the same one."""

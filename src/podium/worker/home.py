@@ -36,6 +36,7 @@ class RunHome:
         self._order = self.path / "order.json"
         self._captured = self.path / "captured.json"
         self._outcome = self.path / "outcome.json"
+        self._session = self.path / "session"
         self._limit = self.path / "limit"
         self._halted = self.path / "halted"
         self._argv = self.path / "argv.json"
@@ -69,6 +70,16 @@ class RunHome:
     def note_argv(self, argv: tuple[str, ...]) -> None:
         """For `diagnose`; already masked."""
         _write_bytes(self._argv, msgspec.json.encode(argv))
+
+    def note_session(self, session_id: str | None) -> None:
+        """Which conversation was launched, for a worker that comes back before it was told."""
+        self._session.write_text(session_id or "", encoding="utf-8")
+
+    def session(self) -> str | None:
+        try:
+            return self._session.read_text(encoding="utf-8") or None
+        except FileNotFoundError:
+            return None
 
     def argv(self) -> tuple[str, ...]:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import msgspec
 import pytest
 
@@ -10,6 +12,7 @@ from podium.engine.finish import finish
 from podium.engine.leases import refused, welcome
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
+from podium.process import layout, procfs
 from podium.testing.rig import WORKER, Rig
 from podium.worker.home import RunHome
 
@@ -107,3 +110,29 @@ async def test_a_mirror_that_lost_the_base_is_sent_a_full_bundle(tmp_path, repos
         done = await rig.ended(task.id)
         change = await rig.store.writer.run(lambda unit: unit.change(done.change_id))
     assert (done.state.word, change.files) == ("done", 1)
+
+
+async def test_a_launch_whose_holder_died_before_its_agent_was_born_is_repeated_and_is_no_loss(tmp_path):
+    """Three such moments in a row failed a task with `reruns_exhausted`, and no program had ever run."""
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+        real, stillborn = rig.launcher.launch, []
+
+        async def dies_at_first(spec):
+            if len(stillborn) < 3:
+                spec.run_dir.mkdir(parents=True, exist_ok=True)
+                dead = subprocess.Popen(["true"])
+                identity = procfs.identity_line(dead.pid)
+                dead.wait()
+                (spec.run_dir / layout.LOCK).touch()
+                (spec.run_dir / layout.HOLDER).write_bytes(identity)
+                stillborn.append(spec)
+                return
+            await real(spec)
+
+        rig.launcher.launch = dies_at_first
+        task = await rig.open(_ask(script({"do": "say", "text": "alive"})))
+        done = await rig.ended(task.id)
+        run = await rig.run_of(task.id)
+    assert (done.state.word, done.reruns, len(stillborn)) == ("done", 0, 3)
+    assert run.pid
