@@ -116,7 +116,7 @@ async def run_demo(settings: Settings, once: bool, as_json: bool) -> int:
                 print(json.dumps(_result(tasks, changes, url, seconds)))
             else:
                 demo.table(tasks, changes)
-                _farewell(demo, tasks, home, url, seconds, green)
+                _farewell(demo, tasks, home, url, seconds, green, once)
         if not once:
             await anyio.sleep_forever()
     return 0 if green else 1
@@ -138,10 +138,16 @@ def _result(tasks: list[Task], changes: list[Change], url: str, seconds: float) 
     }
 
 
-def _farewell(demo: Demo, tasks: list[Task], home: Path, url: str, seconds: float, green: bool) -> None:
-    demo.say(f"\n{'All green' if green else 'Not green'} after {seconds:g} s. Podium serves on {url}.")
-    demo.say("Try, in another terminal:")
+def _farewell(
+    demo: Demo, tasks: list[Task], home: Path, url: str, seconds: float, green: bool, once: bool
+) -> None:
     prefix = f"PODIUM_HOME={home} ./podium"
+    verdict = f"{'All green' if green else 'Not green'} after {seconds:g} s."
+    if once:
+        demo.say(f"\n{verdict} The server has ended; its home stays.\nStart it again and look around:")
+        demo.say(f"  {prefix} up --detach")
+    else:
+        demo.say(f"\n{verdict} Podium serves on {url} until Ctrl-C.\nTry, in another terminal:")
     apply = f"apply {tasks[0].id} --repo {tasks[0].repository}"
     for words in ("ps", f"logs {tasks[0].id}", f"diff {tasks[0].id}", apply, "events tail"):
         demo.say(f"  {prefix} {words}")

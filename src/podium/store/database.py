@@ -36,8 +36,12 @@ class Database:
             )
         from podium.store.migrate import upgrade
 
-        with self.writing_engine().connect() as connection:
-            upgrade(connection)
+        engine = self.writing_engine()
+        try:
+            with engine.connect() as connection:
+                upgrade(connection)
+        finally:
+            engine.dispose()
 
     def _version(self) -> str | None:
         if not self.path.exists() or self.path.stat().st_size == 0:

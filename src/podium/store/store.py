@@ -69,11 +69,15 @@ class Store:
         return gone, forgotten
 
     def _first_seq(self) -> tuple[int, bool]:
-        with self.database.reading_engine().connect() as connection:
-            rows = connection.execute(select(schema.meta.c.key, schema.meta.c.value)).all()
-            known = {row.key: row.value for row in rows}
-            clean = not known or known.get("clean") == "1" or known.get("boot_id") == self._boot_id
-            newest = last_seq(connection)
+        engine = self.database.reading_engine()
+        try:
+            with engine.connect() as connection:
+                rows = connection.execute(select(schema.meta.c.key, schema.meta.c.value)).all()
+                newest = last_seq(connection)
+        finally:
+            engine.dispose()
+        known = {row.key: row.value for row in rows}
+        clean = not known or known.get("clean") == "1" or known.get("boot_id") == self._boot_id
         return newest + 1 + (0 if clean else SEQ_SKIP), clean
 
     def _note_start(self, unit: Unit, version: str) -> None:
