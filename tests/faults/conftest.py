@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from podium.testing.fleet import Fleet
 
 
 @pytest.fixture
@@ -17,3 +20,17 @@ def repository(tmp_path: Path) -> Path:
             ["git", "-c", "user.name=T", "-c", "user.email=t@localhost", *words], cwd=path, check=True
         )
     return path
+
+
+@pytest.fixture
+def make_fleet() -> Iterator[Callable[..., Fleet]]:
+    """Makes fleets and ends them, also after a test that failed."""
+    made: list[Fleet] = []
+
+    def make(*arguments: object, **fields: object) -> Fleet:
+        made.append(Fleet(*arguments, **fields))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.stop()

@@ -12,7 +12,6 @@ import pytest
 from bench.faults import POINTS, SERVER_POINTS, WORKER_POINTS
 from bench.observer import observe
 from podium.kernel.faultpoint import POINTS as NAMED
-from podium.testing.fleet import Fleet
 
 STEPS = [
     {"id": "one", "do": "edit", "path": "one.txt", "write": "1"},
@@ -27,10 +26,12 @@ def test_the_campaign_kills_at_every_point_that_the_code_names():
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_process_killed_there_loses_nothing_and_doubles_nothing(point, tmp_path: Path, repository):
+def test_a_process_killed_there_loses_nothing_and_doubles_nothing(
+    point, tmp_path: Path, repository, make_fleet
+):
     name, fault = point.split(" ")
     journals = tmp_path / "journals"
-    fleet = Fleet(tmp_path / "home", environ={"PODIUM_RENEW_EVERY_S": "0.5"})
+    fleet = make_fleet(tmp_path / "home", environ={"PODIUM_RENEW_EVERY_S": "0.5"})
     fleet.start_all()
     fleet.call("PUT", "/agents/bench", {"harness": "scripted", "options": {"journal": str(journals)}})
     fleet.kill(name)

@@ -14,6 +14,7 @@ from podium.kernel.config import Settings
 from podium.kernel.errors import Unavailable
 from podium.kernel.ids import IdMaker
 from podium.process.clock import SystemClock
+from podium.process.memory import give_memory_back
 
 
 async def work(home: Home, settings: Settings, name: str) -> None:
@@ -21,6 +22,7 @@ async def work(home: Home, settings: Settings, name: str) -> None:
 
     Raises Conflict when another worker of this name runs on this home.
     """
+    give_memory_back()
     home.open()
     arm_from_environment(os.environ)
     clock = SystemClock(settings.clock_offset_s)

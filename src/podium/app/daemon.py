@@ -32,6 +32,7 @@ from podium.kernel.ids import IdMaker
 from podium.process.clock import SystemClock
 from podium.process.command import execute
 from podium.process.identity import identify
+from podium.process.memory import give_memory_back
 from podium.process.procfs import boot_id
 from podium.store.store import Store
 
@@ -70,6 +71,7 @@ class Daemon:
 
         Raises Conflict when another daemon has this home or the port is in use, NewerDatabase, Unavailable.
         """
+        give_memory_back()
         self.home.open()
         arm_from_environment(os.environ)
         async with AsyncExitStack() as stack:

@@ -57,7 +57,7 @@ class CommandHarness:
         return CommandState()
 
     def decode(self, state: CommandState, frame: Frame) -> tuple[CommandState, Sequence[e.RunFact]]:
-        return state, (self._voice.said(as_text(frame.data.rstrip(b"\r"))),)
+        return state, (self._voice.said(as_text(frame.data).rstrip("\r")),)
 
     def is_over(self, state: CommandState) -> bool:
         return False

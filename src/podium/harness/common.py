@@ -69,7 +69,9 @@ def bounded(text: str, limit: int = MAX_TEXT_BYTES) -> str:
 
 def as_text(data: bytes) -> str:
     """Bytes of an agent as text: what is not UTF-8 becomes U+FFFD, NUL too."""
-    return bounded(data.decode("utf-8", "replace").replace("\0", "\ufffd"))
+    # Cut before it is decoded: a line of 8 MiB would be copied four times over to be cut afterwards.
+    kept = data[: MAX_TEXT_BYTES + 4]
+    return bounded(kept.decode("utf-8", "replace").replace("\0", "\ufffd"))
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:

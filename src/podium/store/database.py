@@ -73,7 +73,7 @@ class Database:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA wal_autocheckpoint=4000")
-            connection.execute("PRAGMA cache_size=-8192")
+            connection.execute("PRAGMA cache_size=-4096")
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -88,7 +88,7 @@ class Database:
         @event.listens_for(engine, "connect")
         def _set_up(connection: Any, _record: Any) -> None:
             connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA cache_size=-8192")
+            connection.execute("PRAGMA cache_size=-4096")
 
         return engine
 

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 
 MAX_ENTRIES = 20_000
-MAX_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 
 
 class Ring:
