@@ -191,13 +191,6 @@ class CancelRun(_Message, frozen=True, kw_only=True, tag="cancel_run"):
     reason: str = ""
 
 
-class DropRun(_Message, frozen=True, kw_only=True, tag="drop_run"):
-    """The lease has ended elsewhere: stop the agent, save the work under refs/podium/lost, forget."""
-
-    run_id: RunId
-    fence: int
-
-
 class AskDiff(_Message, frozen=True, kw_only=True, tag="ask_diff"):
     """The live diff of a run's workspace against its base. Answer: DiffIs."""
 
@@ -253,7 +246,7 @@ class StopAgents(_Message, frozen=True, kw_only=True, tag="stop_agents"):
 
 
 ToServer = Hello | Renew | Reports | RunFinished
-ToWorker = RunOrder | CancelRun | DropRun | StopAgents | AskDiff | AskProcess | AskOutput
+ToWorker = RunOrder | CancelRun | StopAgents | AskDiff | AskProcess | AskOutput
 Answer = Welcome | Renewed | Reported | Finished | Failure | Accepted | DiffIs | ProcessIs | OutputIs
 Message = ToServer | ToWorker | Answer
 

@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from podium.bus import messages as m
 from podium.bus.base import ServerBus
-from podium.engine import commands
 from podium.engine.dispatch import AFFINITY_WAIT_S, dispatch
 from podium.engine.finish import Bundle, finish
 from podium.engine.ingest import ingest, moves_a_run
@@ -27,7 +26,7 @@ from podium.git.base import MissingPrerequisite
 from podium.kernel.errors import PodiumError
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import IdMaker, RunId, WorkerId
-from podium.kernel.nouns import Reason, Run, Task
+from podium.kernel.nouns import Reason, Run
 from podium.kernel.states import RunState
 from podium.store.store import Store
 from podium.store.unit import Unit
@@ -102,9 +101,6 @@ class Engine:
         if run is not None and run.worker_id is not None and self._tasks is not None:
             message = m.CancelRun(run_id=run.id, fence=run.fence, reason=reason)
             self._tasks.start_soon(self._tell, run.worker_id, message)
-
-    async def open_task(self, unit: Unit, ask: commands.OpenTask, *, by: str) -> Task:
-        return commands.open_task(unit, ask, by=by, ids=self.ids, organisation=self.settings.organisation)
 
     # ---- workers -------------------------------------------------------------------------------------
 

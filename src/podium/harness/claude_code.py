@@ -194,8 +194,3 @@ def _rule(check: Check) -> str | None:
     """The check's exact command as a permission rule; None when it cannot be written as one safely."""
     command = shlex.join(check.argv)
     return None if any(char in command for char in "()*\n") else f"Bash({command})"
-
-
-def login_names() -> tuple[str, ...]:
-    """For `doctor`."""
-    return LOGIN_VARIABLES

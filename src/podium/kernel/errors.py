@@ -84,12 +84,6 @@ class IllegalMove(Conflict):
     code = "illegal_move"
 
 
-class StaleFence(Conflict):
-    """The lease behind this report has ended; a newer fence exists."""
-
-    code = "stale_fence"
-
-
 class IdempotencyConflict(Conflict):
     """This Idempotency-Key was used for a different request; choose a new key."""
 

@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from podium.kernel.errors import NewerDatabase, PodiumError, StorageFull, Unavailable
@@ -139,19 +139,3 @@ def as_podium_error(error: Exception) -> PodiumError:
             return Unavailable("another program holds the database locked", hint="end it, then try again")
         return Unavailable(f"the database failed: {str(getattr(error, 'orig', error))[:200]}")
     return PodiumError(f"{type(error).__name__} in a command; please report this")
-
-
-def integrity_problems(connection: Connection) -> list[str]:
-    """SQLite's own check; empty when sound."""
-    rows = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check"))]
-    return [] if rows == ["ok"] else rows
-
-
-__all__ = [
-    "Database",
-    "OperationalError",
-    "as_podium_error",
-    "integrity_problems",
-    "is_disk_full",
-    "is_locked",
-]

@@ -88,7 +88,6 @@ class Unit:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._events_before = len(batch.rows)
         self._loaded: dict[str, Any] = {}
         self._original: dict[str, Any] = {}
         self.wrote = False
@@ -129,12 +128,6 @@ class Unit:
     def agent(self, name: str) -> Agent | None:
         row = self.connection.execute(_AGENT, {"b_name": name}).first()
         return msgspec.json.decode(row[0], type=Agent) if row else None
-
-    def change_of_run(self, run_id: str) -> Change | None:
-        row = self.connection.execute(
-            select(schema.changes.c.id).where(schema.changes.c.run_id == run_id)
-        ).first()
-        return self.change(row[0]) if row else None
 
     # ---- writing -----------------------------------------------------------------------------------
 

@@ -56,7 +56,6 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="podium-writer", daemon=True)
         self._stopping = False
         self._full: bool | None = None
-        self.busy_s = 0.0
         self.commits = 0
 
     def start(self) -> None:

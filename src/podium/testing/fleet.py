@@ -19,6 +19,10 @@ LOOK_EVERY_S = 0.02
 PODIUM = (sys.executable, "-P", "-m", "podium.app")
 
 
+class Refused(Exception):
+    """The server answered, and its answer is a client error."""
+
+
 class Fleet:
     """`server` and `worker` by name; every process is started, watched and killed by pid.
 
@@ -95,7 +99,7 @@ class Fleet:
     def stop(self) -> None:
         """End everything, agents too."""
         if self.is_up("server"):
-            with contextlib.suppress(httpx.HTTPError, OSError, RuntimeError, ValueError):
+            with contextlib.suppress(httpx.HTTPError, OSError, RuntimeError, ValueError, Refused):
                 self.call("POST", "/shutdown", {"stop_agents": True}, tries=1)
         for name in self.names:
             if self.is_up(name):
@@ -132,7 +136,7 @@ class Fleet:
     def call(self, method: str, path: str, body: Any = None, *, key: str = "", tries: int = 0) -> Any:
         """The JSON answer; asked again while the server is away (with the same idempotency key).
 
-        Raises RuntimeError for an error answer, or after `tries` (0: for WAIT_S).
+        Raises Refused for a client error, RuntimeError after `tries` (0: after WAIT_S) without an answer.
         """
         end = time.monotonic() + WAIT_S
         while True:
@@ -142,7 +146,7 @@ class Fleet:
                 if answer.status_code < 400:
                     return json.loads(answer.content) if answer.content else None
                 if answer.status_code < 500:
-                    raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+                    raise Refused(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
             except (httpx.TransportError, FileNotFoundError, json.JSONDecodeError):
                 if tries == 0:
                     raise

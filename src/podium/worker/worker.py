@@ -119,8 +119,6 @@ class Worker:
                 self._accept(message)
             case m.CancelRun():
                 self._cancel(message.run_id)
-            case m.DropRun():
-                self._drop(message.run_id)
             case m.StopAgents():
                 await self.stop_agents()
             case m.AskProcess():
