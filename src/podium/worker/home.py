@@ -137,16 +137,16 @@ class WorkerHome:
         return self.mirrors / f"{hashlib.sha256(repository.encode()).hexdigest()[:32]}.git"
 
     def held(self) -> list[tuple[RunHome, RunOrder]]:
-        """Every run on this disk. A directory without a whole order was never accepted; it is removed."""
-        found = []
-        for folder in sorted(self.runs.iterdir()):
+        """Every run on this disk whose order is whole. Only looks: an order may be on its way to the disk."""
+        homes = [self.run(folder.name) for folder in sorted(self.runs.iterdir())]
+        return [(home, order) for home in homes if (order := home.order()) is not None]
+
+    def forget_halves(self) -> None:
+        """Directories without a whole order were never accepted. Only before orders are taken."""
+        for folder in self.runs.iterdir():
             home = self.run(folder.name)
-            order = home.order()
-            if order is None:
+            if home.order() is None:
                 home.forget()
-            else:
-                found.append((home, order))
-        return found
 
 
 def _write(path: Path, value: Struct) -> None:

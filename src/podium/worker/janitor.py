@@ -21,8 +21,10 @@ KEEP_S = 7 * 86_400.0
 
 
 async def finish_removals(context: WorkerContext) -> None:
-    """Removals that a crash interrupted. Before anything else: later ones use the same place."""
+    """Removals that a crash interrupted, and orders that never were whole. Before anything else: what comes
+    later uses the same places."""
     try:
+        await anyio.to_thread.run_sync(context.home.forget_halves)
         await anyio.to_thread.run_sync(sweep_trash, context.home.workspaces)
     except OSError as error:
         log.warning("what a crash left in %s stays: %s", context.home.workspaces, error)

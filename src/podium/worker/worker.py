@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from podium.bus import messages as m
 from podium.kernel.errors import NotFound, PodiumError
@@ -91,9 +92,8 @@ class Worker:
     async def _renew_forever(self) -> None:
         while True:
             await anyio.sleep(self._renew_every_s)
-            holding = tuple(
-                m.Held(run_id=home.run_id, fence=order.fence) for home, order in self._home.held()
-            )
+            held = await anyio.to_thread.run_sync(self._home.held)
+            holding = tuple(m.Held(run_id=home.run_id, fence=order.fence) for home, order in held)
             message = m.Renew(
                 worker_id=self._context.settings.worker_id,
                 holding=holding,
