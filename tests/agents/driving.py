@@ -102,7 +102,7 @@ class Bench:
                 workspace=self.workspace,
                 files_dir=self.folder,
                 keep_dir=self.folder,
-                session_id=session,
+                conversation_id=session,
                 checks=tuple(Check(name=f"c{n}", argv=argv) for n, argv in enumerate(checks)),
                 environ=self.environ,
             )

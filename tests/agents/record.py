@@ -56,7 +56,7 @@ def interrupted(bench: Bench) -> Ended:
 
 def resumed(bench: Bench) -> Ended:
     first = bench.run(playing({"say": "One."}))
-    return bench.run(playing({"say": "Two."}), run="run_2", session=first.plan.session_id)
+    return bench.run(playing({"say": "Two."}), run="run_2", session=first.plan.conversation_id)
 
 
 def subagent(bench: Bench) -> Ended:

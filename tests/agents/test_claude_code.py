@@ -54,9 +54,9 @@ def test_tokens_and_cost_are_those_of_the_run(bench: Bench) -> None:
 
 def test_a_resumed_conversation_costs_only_what_is_new(bench: Bench) -> None:
     first = bench.run(playing({"say": "One."}))
-    second = bench.run(playing({"say": "Two."}), run="run_2", session=first.plan.session_id)
+    second = bench.run(playing({"say": "Two."}), run="run_2", session=first.plan.conversation_id)
     assert second.said == ["Two."]
-    assert f"--resume={first.plan.session_id}" in second.plan.argv
+    assert f"--resume={first.plan.conversation_id}" in second.plan.argv
     assert second.usage.cost_usd == pytest.approx(first.usage.cost_usd)
     assert second.usage.input_tokens == first.usage.input_tokens
 
@@ -195,7 +195,7 @@ def test_after_a_sigkill_the_conversation_goes_on_where_it_stood(bench: Bench) -
     assert killed.outcome.lost
     assert killed.outcome.reason is Reason.KILLED
     (bench.workspace / "one.txt").write_text("kept")
-    resumed = bench.run(prompt, run="run_2", session=killed.plan.session_id)
+    resumed = bench.run(prompt, run="run_2", session=killed.plan.conversation_id)
     assert resumed.outcome.succeeded
     assert resumed.said[-1:] == ["Both."]
     assert (bench.workspace / "one.txt").read_text() == "kept", "a finished call was made again"
@@ -206,13 +206,13 @@ def test_a_conversation_that_was_never_written_down_starts_afresh(bench: Bench) 
     lost = "5f3f2d6e-7a53-4d0c-9a43-1d6b4b1c2a11"
     ended = bench.run(playing({"say": "From the start."}), session=lost)
     assert ended.outcome.succeeded, ended.outcome
-    assert ended.plan.session_id == lost
+    assert ended.plan.conversation_id == lost
 
 
 def test_the_same_run_started_twice_resumes_its_own_conversation(bench: Bench) -> None:
     prompt = playing({"say": "One."}, {"say": "Two."})
     first, second = bench.run(prompt), bench.run(prompt)
-    assert first.plan.session_id == second.plan.session_id
+    assert first.plan.conversation_id == second.plan.conversation_id
     assert second.outcome.succeeded, second.outcome
     assert second.said == ["Two."]
 

@@ -100,7 +100,7 @@ async def test_a_killed_run_is_resumed_in_its_conversation(tmp_path, repository,
         second = await rig.run_of(task.id)
         called = [event.name for event in await log(rig) if isinstance(event, e.RunToolCalled)]
     assert done.state.word is TaskState.DONE, done.state
-    assert second.session_id == first.session_id
+    assert second.conversation_id == first.conversation_id
     assert second.resume_of == first.id
     assert called == ["Read", "Edit"], "a call of the first run was made again"
 

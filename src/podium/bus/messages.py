@@ -14,8 +14,10 @@ from msgspec import Struct
 
 from podium.kernel.errors import PodiumError
 from podium.kernel.events import RunFact
-from podium.kernel.ids import ArtifactId, ProjectId, RunId, TaskId, WorkerId
+from podium.kernel.ids import ArtifactId, InquiryId, MessageId, ProjectId, RunId, TaskId, WorkerId
+from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Check, CheckResult, Outcome
+from podium.kernel.session import Mode
 
 VERSION = 1
 
@@ -104,7 +106,43 @@ class RunFinished(_Message, frozen=True, kw_only=True, tag="run_finished"):
     """Closing notices that belong to no frame: the end of stderr, what was truncated."""
 
 
+class Partials(_Message, frozen=True, kw_only=True, tag="partials"):
+    """Text that is being said right now, for those who watch; may be lost. Answer: Accepted."""
+
+    worker_id: WorkerId
+    run_id: RunId
+    task_id: TaskId
+    item: str
+    text: str
+    thought: bool = False
+
+
 # ---- server's answers ------------------------------------------------------------------------------
+
+
+class SaidToRun(Struct, frozen=True, kw_only=True):
+    """A person's message that the agent has not got yet."""
+
+    message_id: MessageId
+    text: str
+    mode: Mode
+
+
+class ReplyToRun(Struct, frozen=True, kw_only=True):
+    """A person's answer that the agent has not got yet."""
+
+    inquiry_id: InquiryId
+    reply_token: str
+    decision: Decision
+    reason: str = ""
+
+
+class Pending(Struct, frozen=True, kw_only=True):
+    """What one run has not got yet. Repeated until the worker has reported it as delivered."""
+
+    run_id: RunId
+    said: tuple[SaidToRun, ...] = ()
+    replies: tuple[ReplyToRun, ...] = ()
 
 
 class RunOrder(_Message, frozen=True, kw_only=True, tag="run_order"):
@@ -121,7 +159,17 @@ class RunOrder(_Message, frozen=True, kw_only=True, tag="run_order"):
     branch: str
     checks: tuple[Check, ...] = ()
     workspace_of: RunId
-    session_id: str | None = None
+    conversation_id: str | None = None
+    again: bool = False
+    """An earlier run of the task was lost."""
+    follows: bool = False
+    """The prompt goes on with a conversation that had ended."""
+    fork: bool = False
+    start: str | None = None
+    """Commit that the workspace starts from, when it is not the base."""
+    output_schema: msgspec.Raw | None = None
+    trusted_files: dict[str, str] = {}
+    pending: Pending | None = None
     attempt: int = 1
 
 
@@ -135,6 +183,7 @@ class Resume(Struct, frozen=True, kw_only=True):
     phase: str
     """The run's state word."""
     cancelled: bool = False
+    pending: Pending | None = None
 
 
 class Welcome(_Message, frozen=True, kw_only=True, tag="welcome"):
@@ -152,6 +201,7 @@ class Renewed(_Message, frozen=True, kw_only=True, tag="renewed"):
     """Held by the worker, but not its to hold any more."""
     cancelled: tuple[RunId, ...] = ()
     """To be stopped; repeated until they are over, so that a lost CancelRun does no harm."""
+    pending: tuple[Pending, ...] = ()
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -189,6 +239,13 @@ class CancelRun(_Message, frozen=True, kw_only=True, tag="cancel_run"):
     run_id: RunId
     fence: int
     reason: str = ""
+
+
+class Deliver(_Message, frozen=True, kw_only=True, tag="deliver"):
+    """Tell the agent. Answer: Accepted; that it was done is reported as events of the run."""
+
+    fence: int
+    pending: Pending
 
 
 class AskDiff(_Message, frozen=True, kw_only=True, tag="ask_diff"):
@@ -245,8 +302,8 @@ class StopAgents(_Message, frozen=True, kw_only=True, tag="stop_agents"):
     """Stop every agent; their runs are resumed at the next start. Accepted once none is left."""
 
 
-ToServer = Hello | Renew | Reports | RunFinished
-ToWorker = RunOrder | CancelRun | StopAgents | AskDiff | AskProcess | AskOutput
+ToServer = Hello | Renew | Reports | RunFinished | Partials
+ToWorker = RunOrder | CancelRun | Deliver | StopAgents | AskDiff | AskProcess | AskOutput
 Answer = Welcome | Renewed | Reported | Finished | Failure | Accepted | DiffIs | ProcessIs | OutputIs
 Message = ToServer | ToWorker | Answer
 

@@ -13,7 +13,8 @@ from podium.kernel.faultpoint import reach
 from podium.kernel.ids import RunId, WorkerId
 from podium.kernel.states import RUN_HELD, RunState
 from podium.store import schema
-from podium.store.unit import Unit, timestamp
+from podium.store.schema import timestamp
+from podium.store.unit import Unit
 
 _runs = schema.runs
 _HELD = {str(state) for state in RUN_HELD}
@@ -89,7 +90,7 @@ def _take(unit: Unit, report: RunReport, *, by: str) -> None:
                 _catch_up(unit, run.state.word, event, by=by)
                 unit.record(event, by=by)
         elif isinstance(event, e.RunSessionKnown):
-            if unit.run(report.run_id).session_id != event.session_id:
+            if unit.run(report.run_id).conversation_id != event.conversation_id:
                 unit.record(event, by=by)
         elif isinstance(event, e.RunUsed):
             unit.record(event, by=by)

@@ -28,7 +28,7 @@ def order_for(unit: Unit, run: Run) -> RunOrder:
         branch=branch_for(task.id, task.title),
         checks=task.checks,
         workspace_of=run.workspace_of,
-        session_id=run.session_id,
+        conversation_id=run.conversation_id,
         attempt=run.attempt,
     )
 

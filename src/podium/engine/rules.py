@@ -123,7 +123,7 @@ def lose(
         resume_of=run.id,
         workspace_of=run.workspace_of,
         affinity=run.worker_id,
-        session_id=run.session_id,
+        conversation_id=run.conversation_id,
         base_commit=run.base_commit,
         created_at=now,
         state=first_state(RunState.QUEUED, Stamp(seq=0, at=now, by="engine"), str(reason)),

@@ -18,7 +18,8 @@ from podium.kernel.errors import Forbidden, Unauthorized, Unavailable
 from podium.kernel.ids import make_id
 from podium.store import schema
 from podium.store.store import Store
-from podium.store.unit import Unit, timestamp
+from podium.store.schema import timestamp
+from podium.store.unit import Unit
 
 Kind = Literal["owner", "worker"]
 TOKEN_BYTES = 32

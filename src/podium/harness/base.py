@@ -12,15 +12,18 @@ result of another run changes nothing beyond the events of its own run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from podium.kernel.events import RunFact
-from podium.kernel.ids import RunId, TaskId
+from podium.kernel.ids import MessageId, RunId, TaskId
+from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Check, Outcome
+from podium.kernel.session import Mode
 
 MAX_STATE_BYTES = 64 * 1024
 MAX_TEXT_BYTES = 256 * 1024
@@ -34,6 +37,39 @@ class About(Struct, frozen=True, kw_only=True):
     run_id: RunId
 
 
+class Said(Struct, frozen=True, kw_only=True):
+    """What a person says to the agent. `text` is empty for an interrupt alone."""
+
+    id: MessageId
+    text: str
+    mode: Mode
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """A person's answer to what the agent asked under `reply_token`. `reason` is for the model to read."""
+
+    reply_token: str
+    decision: Decision
+    reason: str = ""
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One line for the agent's stdin, without its newline. `key` names it for ever: `key_of(data) == key`, and
+    a line whose key stands in the input already is never written again."""
+
+    key: str
+    data: bytes
+
+
+class Partial(Struct, frozen=True, kw_only=True):
+    """A piece of text that is still being said: for those who watch now, never recorded. `item` tells which
+    text it belongs to; `thought` when it is not meant for the reader of the answer."""
+
+    item: str
+    text: str
+    thought: bool = False
+
+
 class LaunchRequest(Struct, frozen=True, kw_only=True):
     about: About
     agent: Agent
@@ -43,8 +79,24 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """Where `LaunchPlan.files` will be: private, outside the workspace."""
     keep_dir: Path
     """Private to this worker, outlives the run: what a resumed conversation needs to find again."""
-    session_id: str | None = None
-    """The conversation to resume; None starts a new one."""
+    conversation_id: str | None = None
+    """The program's conversation to go on with; None starts a new one."""
+    opening: Literal["first", "again", "next"] = "first"
+    """`again`: an earlier run of the same task was lost on the way. `next`: the prompt is what a person says next
+    in a conversation that had ended."""
+    fork: bool = False
+    """Go on with a copy of the conversation."""
+    said: tuple[Said, ...] = ()
+    """Messages that wait for this run; those that the conversation holds already are named in the plan."""
+    login_dir: Path | None = None
+    """Where the program keeps the conversation and its login, when an earlier run has settled that."""
+    secret: str | None = None
+    """The key, when the agent's login is `key:NAME`."""
+    server_secrets: Mapping[str, Mapping[str, str]] = {}
+    """MCP server → header or variable → its value."""
+    trusted: Mapping[str, bytes] = {}
+    """Configuration files of the repository whose present content the project trusts."""
+    output_schema: msgspec.Raw | None = None
     checks: tuple[Check, ...] = ()
     environ: Mapping[str, str] = {}
     """The worker's own environment, to look a login or a program up in; never passed on whole."""
@@ -62,8 +114,14 @@ class LaunchPlan(Struct, frozen=True, kw_only=True):
     """Whole lines for stdin."""
     close_stdin: bool = False
     """Close stdin after `first_input`."""
-    session_id: str | None = None
+    links: dict[str, Path] = {}
+    """Absolute path → target of a symbolic link that must be there before the start."""
+    conversation_id: str | None = None
     """When the harness can choose the conversation's id itself, or resumes one."""
+    login_dir: Path | None = None
+    """Where the program keeps the conversation; given back when it is resumed."""
+    taken: tuple[MessageId, ...] = ()
+    """Of `request.said`: what the conversation holds already."""
 
 
 class Frame(Struct, frozen=True, kw_only=True):
@@ -93,6 +151,11 @@ class Harness(Protocol[S]):
     name: ClassVar[str]
     joins_said: ClassVar[bool]
     """Its `run.said` are raw lines: neighbours may be joined into one event."""
+    modes: ClassVar[tuple[Mode, ...]]
+    """How a message can reach it while it works, the usual one first; empty: it takes none."""
+    resumes: ClassVar[bool]
+    """A conversation that has ended can be gone on with."""
+    forks: ClassVar[bool]
     State: type[S]
 
     @classmethod
@@ -109,19 +172,41 @@ class Harness(Protocol[S]):
         """The state before the first frame."""
         ...
 
-    def decode(self, state: S, frame: Frame) -> tuple[S, Sequence[RunFact]]:
+    def decode(self, state: S, frame: Frame) -> tuple[S, Sequence[RunFact | Partial]]:
         """The state after the frame and what it tells. Never raises on any bytes: what cannot be
         understood becomes a `run.noticed` of kind `undecodable`."""
         ...
 
-    def is_over(self, state: S) -> bool:
-        """The agent has said its last word: its stdin may be closed so that it ends."""
+    def due(self, state: S) -> Sequence[Line]:
+        """Lines that the protocol wants written now, however often it is asked; each is written once."""
+        ...
+
+    def say(self, state: S, said: Said) -> Sequence[Line] | None:
+        """The lines that carry a message; None: not now, ask again after the next frame. The last line's key
+        is the message's id."""
+        ...
+
+    def answer(self, state: S, reply: Reply) -> Line | None:
+        """The line that answers an ask; None when the program does not wait for it (any more)."""
+        ...
+
+    def key_of(self, line: bytes) -> str:
+        """The key of a line that stands in the input; empty for one that has none."""
+        ...
+
+    def waits(self, state: S) -> Literal["", "permission", "message"]:
+        """What of a person the program waits for; while it does, its limits stand still."""
+        ...
+
+    def is_over(self, state: S, sent: Collection[str]) -> bool:
+        """The agent has said its last word, also about every message whose key is in `sent`: its stdin may be
+        closed so that it ends."""
         ...
 
     def outcome(self, state: S, exit: Exit) -> Outcome:
         """How the run ended. `lost` when the program ended without its own say."""
         ...
 
-    def interrupt(self) -> bytes | None:
-        """The input line that asks the program to stop what it does; None when it knows no such line."""
+    def interrupt(self, state: S) -> bytes | None:
+        """The input line that asks the program to stop what it does for good; None when it knows no such line."""
         ...

@@ -81,7 +81,7 @@ class ClaudeCode:
 
     def launch(self, request: LaunchRequest) -> LaunchPlan:
         agent = request.agent
-        session = _session_id(request.session_id) or str(uuid.uuid5(_NAMESPACE, self._about.run_id))
+        session = _session_id(request.conversation_id) or str(uuid.uuid5(_NAMESPACE, self._about.run_id))
         # Its own record decides, not what we were told: an id that it knows cannot be given to a new
         # conversation, one that it does not know (killed before it wrote a word) cannot be resumed.
         resumed = _is_on_record(session, request.environ)
@@ -104,7 +104,7 @@ class ClaudeCode:
             argv=tuple(words),
             env={**QUIET, **env},
             first_input=_message(self._about, prompt, resumed=resumed),
-            session_id=session,
+            conversation_id=session,
         )
 
     def begin(self) -> ClaudeState:

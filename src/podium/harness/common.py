@@ -52,8 +52,8 @@ class Voice:
     def used(self, usage: Usage) -> e.RunUsed:
         return e.RunUsed(task_id=self._task, run_id=self._run, usage=usage)
 
-    def session(self, session_id: str) -> e.RunSessionKnown:
-        return e.RunSessionKnown(task_id=self._task, run_id=self._run, session_id=session_id[:200])
+    def session(self, conversation_id: str) -> e.RunSessionKnown:
+        return e.RunSessionKnown(task_id=self._task, run_id=self._run, conversation_id=conversation_id[:200])
 
     def noticed(self, kind: str, text: str) -> e.RunNoticed:
         return e.RunNoticed(task_id=self._task, run_id=self._run, kind=kind, text=bounded(text, 4096))

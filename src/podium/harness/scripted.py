@@ -56,7 +56,7 @@ class Scripted:
         script = (block.group(1) if block else request.prompt).strip()
         if not script.startswith("{"):
             raise InvalidRequest("the prompt holds no script", hint="see docs/reference/scripted-agent.md")
-        session = request.session_id or f"s-{self._about.run_id}"
+        session = request.conversation_id or f"s-{self._about.run_id}"
         return LaunchPlan(
             # -P: a workspace that has a `podium` directory must not become the program.
             argv=(sys.executable, "-P", "-m", _PROGRAM, "--session", session),
@@ -65,7 +65,7 @@ class Scripted:
                 "PODIUM_JOURNAL": request.agent.options.get("journal") or str(request.keep_dir / "scripted"),
             },
             files={"script.json": script.encode()},
-            session_id=session,
+            conversation_id=session,
         )
 
     def begin(self) -> ScriptedState:

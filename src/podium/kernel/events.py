@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from podium.kernel.ids import ChangeId, ProjectId, RunId, TaskId, WorkerId
+from podium.kernel.ids import (
+    ChangeId,
+    GrantId,
+    InquiryId,
+    MessageId,
+    ProjectId,
+    RunId,
+    SessionId,
+    TaskId,
+    WorkerId,
+)
+from podium.kernel.inquiry import Answer, Effect, Grant, Inquiry
 from podium.kernel.nouns import (
     Agent,
     CancelIntent,
@@ -26,6 +37,7 @@ from podium.kernel.nouns import (
     Usage,
     Worker,
 )
+from podium.kernel.session import Message, Session
 
 
 class _Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -39,6 +51,10 @@ class ServerStarted(_Event, frozen=True, kw_only=True, tag="server.started"):
 
 
 class ProjectAdded(_Event, frozen=True, kw_only=True, tag="project.added"):
+    project: Project
+
+
+class ProjectChanged(_Event, frozen=True, kw_only=True, tag="project.changed"):
     project: Project
 
 
@@ -121,7 +137,7 @@ class RunStarting(_RunEvent, frozen=True, kw_only=True, tag="run.starting"):
 class RunStarted(_RunEvent, frozen=True, kw_only=True, tag="run.started"):
     pid: int
     isolation: str
-    session_id: str | None = None
+    conversation_id: str | None = None
     branch: str | None = None
     base_commit: str | None = None
 
@@ -135,7 +151,17 @@ class RunAdopted(_RunEvent, frozen=True, kw_only=True, tag="run.adopted"):
 class RunSessionKnown(_RunEvent, frozen=True, kw_only=True, tag="run.session_known"):
     """The agent named the conversation that can be resumed."""
 
-    session_id: str
+    conversation_id: str
+
+
+class RunPaused(_RunEvent, frozen=True, kw_only=True, tag="run.paused"):
+    """The agent waits: `reason` is what for (permission, message)."""
+
+    reason: str
+
+
+class RunContinued(_RunEvent, frozen=True, kw_only=True, tag="run.continued"):
+    """What it waited for has come."""
 
 
 class RunCancelRequested(_RunEvent, frozen=True, kw_only=True, tag="run.cancel_requested"):
@@ -168,31 +194,44 @@ class CheckFinished(_RunEvent, frozen=True, kw_only=True, tag="check.finished"):
     result: CheckResult
 
 
-class RunSaid(_RunEvent, frozen=True, kw_only=True, tag="run.said"):
+class _Transcript(_RunEvent, frozen=True, kw_only=True):
+    under: str = ""
+    """The tool call whose sub-agent this is about; empty: the agent itself."""
+
+
+class RunSaid(_Transcript, frozen=True, kw_only=True, tag="run.said"):
     text: str
     final: bool = False
 
 
-class RunThought(_RunEvent, frozen=True, kw_only=True, tag="run.thought"):
+class RunThought(_Transcript, frozen=True, kw_only=True, tag="run.thought"):
     text: str
 
 
-class RunToolCalled(_RunEvent, frozen=True, kw_only=True, tag="run.tool_called"):
+class RunToolCalled(_Transcript, frozen=True, kw_only=True, tag="run.tool_called"):
     call_id: str
     name: str
     input: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class RunToolReturned(_RunEvent, frozen=True, kw_only=True, tag="run.tool_returned"):
+class RunToolReturned(_Transcript, frozen=True, kw_only=True, tag="run.tool_returned"):
     call_id: str
     output: str
     is_error: bool = False
 
 
-class RunAsked(_RunEvent, frozen=True, kw_only=True, tag="run.asked"):
-    """The agent asks a person; `reply_token` is opaque to all but its harness."""
+class RunAsked(_Transcript, frozen=True, kw_only=True, tag="run.asked"):
+    """The agent asks whether it may; `reply_token` is opaque to all but its harness."""
 
-    question: str
+    effect: Effect
+    reply_token: str
+    why: str = ""
+    call_id: str = ""
+
+
+class RunAskWithdrawn(_RunEvent, frozen=True, kw_only=True, tag="run.ask_withdrawn"):
+    """The agent's program no longer waits for an answer."""
+
     reply_token: str
 
 
@@ -202,11 +241,90 @@ class RunUsed(_RunEvent, frozen=True, kw_only=True, tag="run.used"):
     usage: Usage
 
 
-class RunNoticed(_RunEvent, frozen=True, kw_only=True, tag="run.noticed"):
+class RunNoticed(_Transcript, frozen=True, kw_only=True, tag="run.noticed"):
     """Something worth telling that is none of the above: a gap, a truncation, a retry, stderr."""
 
     kind: str
     text: str
+
+
+class SessionOpened(_RunEvent, frozen=True, kw_only=True, tag="session.opened"):
+    """The run's program began (or forked) a conversation."""
+
+    session: Session
+
+
+class SessionJoined(_RunEvent, frozen=True, kw_only=True, tag="session.joined"):
+    """A later run goes on with it."""
+
+    session_id: SessionId
+
+
+class MessageSent(_Event, frozen=True, kw_only=True, tag="message.sent"):
+    message: Message
+
+
+class _MessageEvent(_RunEvent, frozen=True, kw_only=True):
+    message_id: MessageId
+
+
+class MessageDelivered(_MessageEvent, frozen=True, kw_only=True, tag="message.delivered"):
+    """It stands in the agent's input."""
+
+
+class MessageStarted(_MessageEvent, frozen=True, kw_only=True, tag="message.started"):
+    """The agent's program has taken it up."""
+
+
+class MessageCompleted(_MessageEvent, frozen=True, kw_only=True, tag="message.completed"):
+    """The agent has done what follows from it."""
+
+
+class MessageRequeued(_MessageEvent, frozen=True, kw_only=True, tag="message.requeued"):
+    """Its run was lost before it was taken up: `run_id` is the next one, which gets it."""
+
+
+class MessageUndelivered(_MessageEvent, frozen=True, kw_only=True, tag="message.undelivered"):
+    """The agent ended, or dropped it, before it took it up."""
+
+    why: str = ""
+
+
+class InquiryOpened(_Event, frozen=True, kw_only=True, tag="inquiry.opened"):
+    inquiry: Inquiry
+
+
+class _InquiryEvent(_RunEvent, frozen=True, kw_only=True):
+    inquiry_id: InquiryId
+
+
+class InquiryAnswered(_InquiryEvent, frozen=True, kw_only=True, tag="inquiry.answered"):
+    answer: Answer
+
+
+class InquiryExpired(_InquiryEvent, frozen=True, kw_only=True, tag="inquiry.expired"):
+    """Nobody answered in time: it counts as denied."""
+
+    answer: Answer
+
+
+class InquiryWithdrawn(_InquiryEvent, frozen=True, kw_only=True, tag="inquiry.withdrawn"):
+    why: str = ""
+
+
+class InquiryDelivered(_InquiryEvent, frozen=True, kw_only=True, tag="inquiry.delivered"):
+    """The answer stands in the agent's input."""
+
+
+class GrantCreated(_TaskEvent, frozen=True, kw_only=True, tag="grant.created"):
+    """An approval whose asker is gone: the same effect, asked again by the same task, is allowed once."""
+
+    grant: Grant
+
+
+class GrantUsed(_TaskEvent, frozen=True, kw_only=True, tag="grant.used"):
+    grant_id: GrantId
+    inquiry_id: InquiryId
 
 
 class ChangeDrafted(_TaskEvent, frozen=True, kw_only=True, tag="change.drafted"):
@@ -222,21 +340,28 @@ class ChangeApplied(_TaskEvent, frozen=True, kw_only=True, tag="change.applied")
     where: str
 
 
-Transcript = RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunUsed | RunNoticed
+Transcript = (
+    RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn | RunUsed | RunNoticed
+)
 """The same for every harness."""
 
 RunFact = (
-    RunStarting | RunStarted | RunSessionKnown | RunFinishing
-    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunUsed | RunNoticed
+    RunStarting | RunStarted | RunSessionKnown | RunFinishing | RunPaused | RunContinued
+    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn | RunUsed | RunNoticed
+    | MessageDelivered | MessageStarted | MessageCompleted | MessageUndelivered | InquiryDelivered
 )  # fmt: skip
 """What a worker may report about a run it holds. Everything else is the server's to decide."""
 
 Event = (
-    ServerStarted | ProjectAdded | ProjectRemoved | AgentDefined | AgentRemoved | WorkerJoined | WorkerLeft
+    ServerStarted | ProjectAdded | ProjectChanged | ProjectRemoved | AgentDefined | AgentRemoved | WorkerJoined | WorkerLeft
     | TaskOpened | TaskStarted | TaskRequeued | TaskCancelRequested | TaskDone | TaskFailed | TaskCancelled
     | RunQueued | RunLeased | RunStarting | RunStarted | RunAdopted | RunSessionKnown | RunCancelRequested
-    | RunFinishing | RunSucceeded | RunFailed | RunCancelled | RunLost | CheckFinished
-    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunUsed | RunNoticed
+    | RunPaused | RunContinued | RunFinishing | RunSucceeded | RunFailed | RunCancelled | RunLost | CheckFinished
+    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn | RunUsed | RunNoticed
+    | SessionOpened | SessionJoined
+    | MessageSent | MessageDelivered | MessageStarted | MessageCompleted | MessageRequeued | MessageUndelivered
+    | InquiryOpened | InquiryAnswered | InquiryExpired | InquiryWithdrawn | InquiryDelivered
+    | GrantCreated | GrantUsed
     | ChangeDrafted | ChangeProposed | ChangeApplied
 )  # fmt: skip
 
@@ -244,13 +369,13 @@ Event = (
 class Recorded(Struct, frozen=True, kw_only=True):
     """An event in the log. `v` is the version of the event's shape."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     seq: int
     at: datetime
     by: str
     """The principal or part of Podium that caused it: `owner`, `worker:…`, `dispatch` …"""
-    v: int = 1
+    v: int = 2
     event: Event
 
 
@@ -266,6 +391,10 @@ def subject_of(event: Event) -> tuple[str | None, str | None]:
             return task.id, None
         case RunQueued(run=run):
             return run.task_id, run.id
+        case MessageSent(message=message):
+            return message.task_id, message.run_id
+        case InquiryOpened(inquiry=inquiry):
+            return inquiry.task_id, inquiry.run_id
         case _:
             return getattr(event, "task_id", None), getattr(event, "run_id", None)
 

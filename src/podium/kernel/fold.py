@@ -13,13 +13,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podium.kernel import events as e
+from podium.kernel.errors import IllegalMove
+from podium.kernel.inquiry import Grant, Inquiry
 from podium.kernel.nouns import Change, Run, Task
+from podium.kernel.session import Message, Session
 from podium.kernel.states import (
     CHANGE_MOVES,
+    INQUIRY_MOVES,
+    MESSAGE_MOVES,
     RUN_MOVES,
     TASK_MOVES,
     ChangeState,
     Evidence,
+    InquiryState,
+    MessageState,
     RunState,
     State,
     TaskState,
@@ -44,7 +51,7 @@ def first_state(word: Word, stamp: Stamp, reason: str = "") -> State[Word]:
     return State(word=word, reason=reason, since=stamp.at, evidence=stamp.evidence())
 
 
-N = TypeVar("N", Task, Run, Change)
+N = TypeVar("N", Task, Run, Change, Message, Inquiry)
 
 
 def opened(noun: N, stamp: Stamp) -> N:
@@ -68,6 +75,10 @@ def fold_task(task: Task, event: e.Event, stamp: Stamp) -> Task:
                 run_id=event.run_id,
                 reruns=task.reruns + 1,
             )
+        case e.RunPaused():
+            return replace(task, state=to(TaskState.WAITING, event.reason))
+        case e.RunContinued():
+            return replace(task, state=to(TaskState.ACTIVE))
         case e.TaskCancelRequested():
             return replace(task, cancel=event.intent)
         case e.TaskDone():
@@ -94,7 +105,9 @@ def fold_run(run: Run, event: e.Event, stamp: Stamp) -> Run:  # noqa: C901 (one 
             leased = replace(run, state=to(RunState.LEASED), worker_id=event.worker_id, fence=event.fence)
             if run.affinity not in {None, event.worker_id}:
                 # Another machine: neither the workspace nor the conversation is there, so begin afresh.
-                leased = replace(leased, workspace_of=run.id, session_id=None)
+                leased = replace(
+                    leased, workspace_of=run.id, conversation_id=None, session_id=None, continues=None
+                )
             return leased
         case e.RunStarting():
             return replace(run, state=to(RunState.STARTING))
@@ -104,13 +117,21 @@ def fold_run(run: Run, event: e.Event, stamp: Stamp) -> Run:  # noqa: C901 (one 
                 state=to(RunState.RUNNING),
                 pid=event.pid,
                 isolation=event.isolation,
-                session_id=event.session_id or run.session_id,
+                conversation_id=event.conversation_id or run.conversation_id,
                 branch=event.branch,
                 base_commit=event.base_commit,
                 started_at=stamp.at,
             )
         case e.RunSessionKnown():
+            return replace(run, conversation_id=event.conversation_id)
+        case e.SessionOpened():
+            return replace(run, session_id=event.session.id)
+        case e.SessionJoined():
             return replace(run, session_id=event.session_id)
+        case e.RunPaused():
+            return replace(run, state=to(RunState.WAITING, event.reason))
+        case e.RunContinued():
+            return replace(run, state=to(RunState.RUNNING))
         case e.RunCancelRequested():
             return replace(run, cancel=event.intent)
         case e.RunFinishing():
@@ -143,3 +164,65 @@ def fold_change(change: Change, event: e.Event, stamp: Stamp) -> Change:
             return replace(change, applied_at=stamp.at)
         case _:
             return change
+
+
+def fold_inquiry(inquiry: Inquiry, event: e.Event, stamp: Stamp) -> Inquiry:
+    """The inquiry after the event."""
+
+    def to(word: InquiryState, reason: str = "") -> State[InquiryState]:
+        return move(INQUIRY_MOVES, inquiry.state, word, stamp.evidence(), reason)
+
+    match event:
+        case e.InquiryAnswered():
+            decision = str(event.answer.decision)
+            return replace(inquiry, state=to(InquiryState.ANSWERED, decision), answer=event.answer)
+        case e.InquiryExpired():
+            return replace(inquiry, state=to(InquiryState.EXPIRED), answer=event.answer)
+        case e.InquiryWithdrawn():
+            return replace(inquiry, state=to(InquiryState.WITHDRAWN, event.why))
+        case e.InquiryDelivered():
+            return replace(inquiry, delivered_at=stamp.at)
+        case _:
+            return inquiry
+
+
+def fold_message(message: Message, event: e.Event, stamp: Stamp) -> Message:
+    """The message after the event."""
+
+    def to(word: MessageState, reason: str = "") -> State[MessageState]:
+        return move(MESSAGE_MOVES, message.state, word, stamp.evidence(), reason)
+
+    match event:
+        case e.MessageDelivered():
+            return replace(message, state=to(MessageState.DELIVERED))
+        case e.MessageStarted():
+            return replace(message, state=to(MessageState.STARTED))
+        case e.MessageCompleted():
+            return replace(message, state=to(MessageState.COMPLETED))
+        case e.MessageRequeued():
+            state = to(MessageState.QUEUED) if message.state.word is not MessageState.QUEUED else message.state
+            return replace(message, state=state, run_id=event.run_id)
+        case e.MessageUndelivered():
+            return replace(message, state=to(MessageState.UNDELIVERED, event.why))
+        case _:
+            return message
+
+
+def fold_session(session: Session, event: e.Event, stamp: Stamp) -> Session:
+    """The session after the event."""
+    match event:
+        case e.SessionJoined():
+            return replace(session, run_id=event.run_id, runs=session.runs + 1, last_at=stamp.at)
+        case _:
+            return session
+
+
+def fold_grant(grant: Grant, event: e.Event, stamp: Stamp) -> Grant:
+    """The grant after the event. Raises IllegalMove when it is used a second time."""
+    match event:
+        case e.GrantUsed():
+            if grant.used_by is not None:
+                raise IllegalMove(f"{grant.id} was used already")
+            return replace(grant, used_by=event.inquiry_id)
+        case _:
+            return grant

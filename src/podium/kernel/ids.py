@@ -14,10 +14,16 @@ RunId = NewType("RunId", str)
 ChangeId = NewType("ChangeId", str)
 WorkerId = NewType("WorkerId", str)
 TokenId = NewType("TokenId", str)
+SessionId = NewType("SessionId", str)
+MessageId = NewType("MessageId", str)
+InquiryId = NewType("InquiryId", str)
+GrantId = NewType("GrantId", str)
 ArtifactId = NewType("ArtifactId", str)
 """`artifact_<sha256 in hex>`: the id is the content."""
 
-KINDS: frozenset[str] = frozenset({"project", "task", "run", "change", "worker", "token"})
+KINDS: frozenset[str] = frozenset(
+    {"project", "task", "run", "change", "worker", "token", "session", "message", "inquiry", "grant"}
+)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _SHAPE = re.compile(r"^([a-z]+)_([0-9a-hjkmnp-tv-z]{26})$")
 _ARTIFACT = re.compile(r"^artifact_[0-9a-f]{64}$")
@@ -25,12 +31,24 @@ _ARTIFACT = re.compile(r"^artifact_[0-9a-f]{64}$")
 
 def make_id(kind: str, at_ms: int, entropy: bytes) -> str:
     """A new id of `kind`; sorts by `at_ms`. `entropy` is 10 random bytes given by the caller."""
-    number = (at_ms & ((1 << 48) - 1)) << 80 | int.from_bytes(entropy[:10], "big")
+    return make_from_number(kind, (at_ms & ((1 << 48) - 1)) << 80 | int.from_bytes(entropy[:10], "big"))
+
+
+def make_from_number(kind: str, number: int) -> str:
+    """The id of `kind` that holds this number of 128 bits."""
     digits = []
     for _ in range(26):
         digits.append(_ALPHABET[number & 31])
         number >>= 5
     return f"{kind}_{''.join(reversed(digits))}"
+
+
+def id_number(made: str) -> int:
+    """The 128 bits of an id: the inverse of `make_from_number`."""
+    number = 0
+    for digit in made.rpartition("_")[2]:
+        number = number << 5 | _ALPHABET.index(digit)
+    return number
 
 
 def kind_of(raw: str) -> str | None:

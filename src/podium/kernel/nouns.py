@@ -6,13 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
-from podium.kernel.ids import ArtifactId, ChangeId, ProjectId, RunId, TaskId, WorkerId
+from podium.kernel.ids import ArtifactId, ChangeId, ProjectId, RunId, SessionId, TaskId, WorkerId
 from podium.kernel.states import ChangeState, RunState, State, TaskState, Verdict
 
 Priority = Annotated[int, Meta(ge=-10, le=10)]
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+Login = Annotated[str, Meta(pattern=r"^(user|isolated|key:[A-Za-z_][A-Za-z0-9_]{0,99})$")]
 
 MAX_PROMPT_BYTES = 1024 * 1024
 MAX_CHECKS = 32
@@ -23,13 +26,19 @@ class Source(StrEnum):
 
     API = "api"
     CLI = "cli"
+    SESSION = "session"
+    """It goes on with a conversation."""
 
 
 class Permissions(StrEnum):
-    """What an Agent may do without asking."""
+    """What an Agent may do without asking a person."""
 
     EDIT = "edit"
+    """Change files in its workspace and run the task's checks; it asks for the rest."""
+    ASK = "ask"
+    """Look; it asks before it changes or runs anything."""
     FULL = "full"
+    """Everything its user may do."""
 
 
 class Reason(StrEnum):
@@ -89,8 +98,20 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_s: Annotated[float, Meta(gt=0)] = 1800.0
     """Seconds without a line of output."""
     output_bytes: Annotated[int, Meta(gt=0)] = 2 * 1024**3
+    ask_s: Annotated[float, Meta(gt=0)] = 24 * 3600.0
+    """How long an Inquiry waits for a person; then it counts as denied. The other limits stand still meanwhile."""
     grace_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
     """Seconds given to each step of interrupt, TERM, KILL."""
+
+
+class McpServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A server of tools: `url` (streamable HTTP) or `argv` (stdio), one of the two."""
+
+    name: Name
+    url: str = ""
+    argv: tuple[str, ...] = ()
+    secrets: dict[str, str] = {}
+    """HTTP header, or variable of the program → `key:NAME`. Only the reference is stored."""
 
 
 class Agent(Struct, frozen=True, kw_only=True):
@@ -102,6 +123,11 @@ class Agent(Struct, frozen=True, kw_only=True):
     instructions: str = ""
     options: dict[str, str] = {}
     """What the harness understands, e.g. `argv` of the command harness (JSON list) or `program`."""
+    login: Login = "user"
+    """`user`: the program's own login of the user that runs the worker. `isolated`: one of Podium's own, apart from
+    it. `key:NAME`: the key NAME, from the worker's environment or its file of that name."""
+    mcp_servers: tuple[McpServer, ...] = ()
+    """Tools that the agent gets. Others, of the user or the repository, it does not see."""
     env: tuple[str, ...] = ()
     """Variables of the worker's own environment that the agent may see, beside the fixed allow-list."""
     permissions: Permissions = Permissions.EDIT
@@ -119,6 +145,9 @@ class Project(Struct, frozen=True, kw_only=True):
     """Branch that Changes are meant for; None: the repository's default branch."""
     max_running: int | None = None
     checks: tuple[Check, ...] = ()
+    trusted_files: dict[str, str] = {}
+    """File of the repository that configures an agent's program (hooks, settings, MCP servers) → SHA-256 of the
+    content that is honoured. Everything else of that kind is not."""
     created_at: datetime
 
 
@@ -157,6 +186,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     lost: bool = False
     """Ended without its own say (killed from outside): the Task may be re-run."""
+    resets_at: datetime | None = None
+    """When the provider's limit ends, where it says so."""
+    structured: msgspec.Raw | None = None
+    """The answer in the shape of the task's `output_schema`, as JSON."""
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -174,6 +207,10 @@ class Task(Struct, frozen=True, kw_only=True):
     target: str | None = None
     checks: tuple[Check, ...] = ()
     retry_of: TaskId | None = None
+    session_id: SessionId | None = None
+    """The conversation that it goes on with, or forks."""
+    output_schema: msgspec.Raw | None = None
+    """JSON schema of the answer that the agent has to give."""
     reruns: int = 0
     run_id: RunId | None = None
     change_id: ChangeId | None = None
@@ -197,10 +234,18 @@ class Run(Struct, frozen=True, kw_only=True):
     resume_of: RunId | None = None
     workspace_of: RunId
     """The run that made the workspace this run works in (itself, unless it resumes)."""
+    continues: RunId | None = None
+    """The earlier run whose conversation and work it goes on with, in a workspace of its own."""
+    fork: bool = False
+    """It goes on with a copy of that conversation; the conversation itself stays as it is."""
+    start: str | None = None
+    """Commit that its workspace starts from; None: its base."""
     affinity: WorkerId | None = None
     worker_id: WorkerId | None = None
     fence: int = 0
-    session_id: str | None = None
+    session_id: SessionId | None = None
+    conversation_id: str | None = None
+    """The agent program's own id of the session."""
     isolation: str | None = None
     pid: int | None = None
     branch: str | None = None

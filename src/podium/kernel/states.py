@@ -46,13 +46,28 @@ class ChangeState(StrEnum):
     ARCHIVED = "archived"
 
 
+class InquiryState(StrEnum):
+    OPEN = "open"
+    ANSWERED = "answered"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+class MessageState(StrEnum):
+    QUEUED = "queued"
+    DELIVERED = "delivered"
+    STARTED = "started"
+    COMPLETED = "completed"
+    UNDELIVERED = "undelivered"
+
+
 class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 (a verdict, not a password)
     FAIL = "fail"
     CANNOT_TELL = "cannot_tell"
 
 
-T, R, C = TaskState, RunState, ChangeState
+T, R, C, I, M = TaskState, RunState, ChangeState, InquiryState, MessageState
 
 TASK_MOVES: Final[Mapping[TaskState, frozenset[TaskState]]] = {
     T.BLOCKED: frozenset({T.QUEUED, T.FAILED, T.CANCELLED}),
@@ -91,6 +106,21 @@ CHANGE_MOVES: Final[Mapping[ChangeState, frozenset[ChangeState]]] = {
     C.ARCHIVED: frozenset(),
 }
 
+INQUIRY_MOVES: Final[Mapping[InquiryState, frozenset[InquiryState]]] = {
+    I.OPEN: frozenset({I.ANSWERED, I.EXPIRED, I.WITHDRAWN}),
+    I.ANSWERED: frozenset(),
+    I.EXPIRED: frozenset(),
+    I.WITHDRAWN: frozenset(),
+}
+
+MESSAGE_MOVES: Final[Mapping[MessageState, frozenset[MessageState]]] = {
+    M.QUEUED: frozenset({M.DELIVERED, M.UNDELIVERED}),
+    M.DELIVERED: frozenset({M.STARTED, M.COMPLETED, M.QUEUED, M.UNDELIVERED}),
+    M.STARTED: frozenset({M.COMPLETED, M.UNDELIVERED}),
+    M.COMPLETED: frozenset(),
+    M.UNDELIVERED: frozenset(),
+}
+
 TASK_TERMINAL: Final = frozenset(state for state, moves in TASK_MOVES.items() if not moves)
 RUN_TERMINAL: Final = frozenset(state for state, moves in RUN_MOVES.items() if not moves)
 RUN_HELD: Final = frozenset({R.LEASED, R.STARTING, R.RUNNING, R.WAITING, R.FINISHING})
@@ -99,7 +129,7 @@ RUN_HELD: Final = frozenset({R.LEASED, R.STARTING, R.RUNNING, R.WAITING, R.FINIS
 RUN_SLOTTED: Final = frozenset({R.LEASED, R.STARTING, R.RUNNING, R.FINISHING})
 """The run uses one slot of its worker; a waiting run gives its slot back but keeps its process."""
 
-Word = TypeVar("Word", TaskState, RunState, ChangeState, str)
+Word = TypeVar("Word", TaskState, RunState, ChangeState, InquiryState, MessageState, str)
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ DONE, FAILED, CANCELLED, UNKNOWN = "done", "failed", "cancelled", "unknown"
 STATUSES = (QUEUED, RUNNING, NEEDS_YOU, REVIEW, DONE, FAILED, CANCELLED, UNKNOWN)
 
 _SETTLED = frozenset({ChangeState.LANDED, ChangeState.ARCHIVED, ChangeState.REJECTED})
-_ON_A_PERSON = frozenset({"question", "permission", "approval", "review", "takeover"})
+_ON_A_PERSON = frozenset({"question", "permission", "approval", "review", "takeover", "message"})
 
 
 def status_of(task: Task, run: Run | None, change: Change | None) -> State[str]:

@@ -7,7 +7,22 @@ from typing import Any
 
 Lift = Callable[[dict[str, Any]], dict[str, Any]]
 
-LIFTS: dict[int, Mapping[str, Lift]] = {}
+
+def _name_conversation(holder: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 called the program's own id of a conversation `session_id`; sessions have ids of ours now."""
+    renamed = dict(holder)
+    if "session_id" in renamed:
+        renamed["conversation_id"] = renamed.pop("session_id")
+    return renamed
+
+
+LIFTS: dict[int, Mapping[str, Lift]] = {
+    1: {
+        "run.queued": lambda event: {**event, "run": _name_conversation(event["run"])},
+        "run.started": _name_conversation,
+        "run.session_known": _name_conversation,
+    },
+}
 """version → event type → function that turns its JSON into the next version's. Version 1 is the first."""
 
 

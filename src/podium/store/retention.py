@@ -9,7 +9,8 @@ from sqlalchemy.sql import ColumnElement
 
 from podium.kernel.states import TASK_TERMINAL
 from podium.store import schema
-from podium.store.unit import Unit, timestamp
+from podium.store.schema import timestamp
+from podium.store.unit import Unit
 
 BATCH_ROWS = 5_000
 KEEP_KEYS = timedelta(hours=48)

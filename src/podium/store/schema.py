@@ -6,6 +6,7 @@ a test compares the two.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import (
@@ -22,10 +23,16 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest migration. A test compares it with the scripts."""
 
 metadata = MetaData()
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and `Z`: sorts as text."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
 
 meta = Table(
     "meta",
@@ -104,6 +111,59 @@ changes = Table(
     Column("state", String(16), nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("changes_by_task", "task_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("task_id", String(48), nullable=False),
+    Column("worker_id", String(48), nullable=False),
+    Column("conversation_id", String(200), nullable=False),
+    Column("doc", LargeBinary, nullable=False),
+    Index("sessions_by_conversation", "worker_id", "conversation_id"),
+    Index("sessions_by_task", "task_id", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("task_id", String(48), nullable=False),
+    Column("run_id", String(48), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("doc", LargeBinary, nullable=False),
+    Index("messages_by_task", "task_id", "id"),
+    Index("messages_by_state", "state", "run_id"),
+)
+
+inquiries = Table(
+    "inquiries",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("task_id", String(48), nullable=False),
+    Column("run_id", String(48), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("reply_token", String(200), nullable=False),
+    Column("expires_at", String(32), nullable=False),
+    Column("undelivered", SmallInteger, nullable=False),
+    Column("doc", LargeBinary, nullable=False),
+    Index("inquiries_by_state", "state", "id"),
+    Index("inquiries_by_task", "task_id", "id"),
+    Index("inquiries_by_run", "run_id", "reply_token"),
+    Index("inquiries_undelivered", "undelivered", "run_id"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("task_id", String(48), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("used", SmallInteger, nullable=False),
+    Column("doc", LargeBinary, nullable=False),
+    Index("grants_by_task", "task_id", "digest"),
 )
 
 workers = Table(

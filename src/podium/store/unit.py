@@ -8,48 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
 from podium.kernel import events as e
 from podium.kernel.errors import Conflict, NotFound
-from podium.kernel.fold import Stamp, fold_change, fold_run, fold_task, opened
+from podium.kernel.fold import (
+    Stamp,
+    fold_change,
+    fold_grant,
+    fold_inquiry,
+    fold_message,
+    fold_run,
+    fold_session,
+    fold_task,
+    opened,
+)
+from podium.kernel.inquiry import Grant, Inquiry
 from podium.kernel.nouns import Agent, Artifact, Change, Project, Run, Task, Worker
-from podium.kernel.states import RUN_TERMINAL
+from podium.kernel.session import Message, Session
 from podium.kernel.status import status_of
 from podium.store import schema
 from podium.store.ring import Entry
+from podium.store.rows import DOCS, INSERTS, TABLES, UPDATES, Moving, guard_of, row_of
+from podium.store.rows import encode as _encode
+from podium.store.schema import timestamp
 
-Noun = TypeVar("Noun", Task, Run, Change)
-_encode = msgspec.json.Encoder().encode
-_NOUN_TABLES = (schema.tasks, schema.runs, schema.changes)
-# Built once: an expression made anew for every row costs more than the statement itself (measured: half of
-# a command's time), although its compiled form is cached.
-_INSERTS: dict[Table, Executable] = {table: insert(table) for table in schema.metadata.sorted_tables}
-_DOCS: dict[Table, Executable] = {
-    table: select(table.c.doc).where(table.c.id == bindparam("b_id")) for table in _NOUN_TABLES
-}
-_UPDATES: dict[Table, Executable] = {
-    table: update(table).where(table.c.id == bindparam("b_id"), table.c.state == bindparam("b_state"))
-    for table in (schema.tasks, schema.changes)
-} | {
-    schema.runs: update(schema.runs).where(
-        schema.runs.c.id == bindparam("b_id"),
-        schema.runs.c.state == bindparam("b_state"),
-        schema.runs.c.fence == bindparam("b_fence"),
-    )
-}
+Noun = TypeVar("Noun", Task, Run, Change, Session, Message, Inquiry, Grant)
 _AGENT = select(schema.agents.c.doc).where(schema.agents.c.name == bindparam("b_name"))
-_PLAIN = (e.RunSaid, e.RunThought, e.RunToolCalled, e.RunToolReturned, e.RunAsked, e.RunNoticed)
+_PLAIN = (
+    e.RunSaid, e.RunThought, e.RunToolCalled, e.RunToolReturned, e.RunAsked, e.RunAskWithdrawn, e.RunNoticed
+)  # fmt: skip
 """Events that change no noun: they need no row to be read."""
-
-
-def timestamp(at: datetime) -> str:
-    """RFC 3339 in UTC with microseconds and `Z`: sorts as text."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+_FOLDS: tuple[tuple[str, Any, Any], ...] = (
+    ("run_id", Run, fold_run),
+    ("task_id", Task, fold_task),
+    ("change_id", Change, fold_change),
+    ("session_id", Session, fold_session),
+    ("message_id", Message, fold_message),
+    ("inquiry_id", Inquiry, fold_inquiry),
+    ("grant_id", Grant, fold_grant),
+)
+"""Field of an event → the noun it is about and what the event makes of it."""
 
 
 def wire_of(seq: int, at: str, by: str, v: int, body: bytes) -> bytes:
@@ -103,13 +106,24 @@ class Unit:
     # ---- reading -----------------------------------------------------------------------------------
 
     def task(self, task_id: str) -> Task:
-        return self._load(Task, schema.tasks, task_id)
+        return self.load(Task, task_id)
 
     def run(self, run_id: str) -> Run:
-        return self._load(Run, schema.runs, run_id)
+        return self.load(Run, run_id)
 
     def change(self, change_id: str) -> Change:
-        return self._load(Change, schema.changes, change_id)
+        return self.load(Change, change_id)
+
+    def load(self, kind: type[Noun], noun_id: str) -> Noun:
+        """A noun as this command left it so far. Raises NotFound."""
+        noun = self._loaded.get(noun_id)
+        if noun is None:
+            row = self.connection.execute(DOCS[TABLES[kind]], {"b_id": noun_id}).first()
+            if row is None:
+                raise NotFound(f"there is no {kind.__name__.lower()} {noun_id[:80]}")
+            noun = msgspec.json.decode(row[0], type=kind)
+            self._loaded[noun_id] = self._original[noun_id] = noun
+        return cast(Noun, noun)
 
     def prompt(self, task_id: str) -> str:
         row = self._first(select(schema.tasks.c.prompt).where(schema.tasks.c.id == task_id))
@@ -147,9 +161,22 @@ class Unit:
                 self._loaded[event.run.id] = opened(event.run, stamp)
             case e.ChangeDrafted():
                 self._loaded[event.change.id] = opened(event.change, stamp)
+            case e.MessageSent():
+                self._loaded[event.message.id] = opened(event.message, stamp)
+            case e.InquiryOpened():
+                self._loaded[event.inquiry.id] = opened(event.inquiry, stamp)
+            case e.SessionOpened():
+                self._loaded[event.session.id] = event.session
+            case e.GrantCreated():
+                self._loaded[event.grant.id] = event.grant
             case e.ProjectAdded():
                 doc = _encode(event.project)
                 self._put(schema.projects, id=event.project.id, name=event.project.name, doc=doc)
+            case e.ProjectChanged():
+                self.execute(delete(schema.projects).where(schema.projects.c.id == event.project.id))
+                self._put(
+                    schema.projects, id=event.project.id, name=event.project.name, doc=_encode(event.project)
+                )
             case e.ProjectRemoved():
                 self.execute(delete(schema.projects).where(schema.projects.c.id == event.project_id))
             case e.AgentDefined():
@@ -217,14 +244,11 @@ class Unit:
     # ---- inside ------------------------------------------------------------------------------------
 
     def _fold(self, event: e.Event, stamp: Stamp) -> None:
-        task_id, run_id = e.subject_of(event)
-        if run_id is not None:
-            self._loaded[run_id] = fold_run(self.run(run_id), event, stamp)
-        if task_id is not None:
-            self._loaded[task_id] = fold_task(self.task(task_id), event, stamp)
-        change_id = getattr(event, "change_id", None)
-        if change_id is not None:
-            self._loaded[change_id] = fold_change(self.change(change_id), event, stamp)
+        subjects = dict(zip(("task_id", "run_id"), e.subject_of(event), strict=True))
+        for field, kind, fold in _FOLDS:
+            noun_id = subjects[field] if field in subjects else getattr(event, field, None)
+            if noun_id is not None:
+                self._loaded[noun_id] = fold(self.load(kind, noun_id), event, stamp)
 
     def _has_news(self, task: Task) -> bool:
         mine = (task.id, task.run_id, task.change_id)
@@ -236,18 +260,8 @@ class Unit:
         statement = update(schema.workers).where(schema.workers.c.id == worker.id)
         self.execute(statement.values(doc=_encode(worker)))
 
-    def _load(self, kind: type[Noun], table: Table, noun_id: str) -> Noun:
-        noun = self._loaded.get(noun_id)
-        if noun is None:
-            row = self.connection.execute(_DOCS[table], {"b_id": noun_id}).first()
-            if row is None:
-                raise NotFound(f"there is no {kind.__name__.lower()} {noun_id}")
-            noun = msgspec.json.decode(row[0], type=kind)
-            self._loaded[noun_id] = self._original[noun_id] = noun
-        return noun
-
-    def _write(self, noun: Task | Run | Change, original: Task | Run | Change | None) -> None:
-        table, values = _row_of(noun)
+    def _write(self, noun: Moving, original: Moving | None) -> None:
+        table, values = row_of(noun)
         if original is None:
             if isinstance(noun, Task):
                 values["prompt"] = self._loaded.get("prompt:" + noun.id, "")
@@ -255,16 +269,13 @@ class Unit:
                 values |= {"out_offset": 0, "decoder": b""}
             self._put(table, id=noun.id, **values)
             return
-        guard: dict[str, Any] = {"b_id": noun.id, "b_state": str(original.state.word)}
-        if isinstance(original, Run):
-            guard["b_fence"] = original.fence
         self.wrote = True
-        if self.connection.execute(_UPDATES[table], values | guard).rowcount != 1:
+        if self.connection.execute(UPDATES[table], values | guard_of(original)).rowcount != 1:
             raise Conflict(f"{noun.id} changed under a command; this is a bug of ours")
 
     def _put(self, table: Table, **values: Any) -> None:
         self.wrote = True
-        self.connection.execute(_INSERTS[table], values)
+        self.connection.execute(INSERTS[table], values)
 
     def _first(self, statement: Any) -> Any:
         row = self.connection.execute(statement).first()
@@ -272,32 +283,3 @@ class Unit:
             raise NotFound()
         return row
 
-
-def _row_of(noun: Task | Run | Change) -> tuple[Table, dict[str, Any]]:
-    doc = _encode(noun)
-    match noun:
-        case Task():
-            return schema.tasks, {
-                "project_id": noun.project_id,
-                "state": str(noun.state.word),
-                "status": noun.status.word,
-                "doc": doc,
-            }
-        case Run():
-            return schema.runs, {
-                "task_id": noun.task_id,
-                "project_id": noun.project_id,
-                "worker_id": noun.worker_id,
-                "state": str(noun.state.word),
-                "fence": noun.fence,
-                "priority": noun.priority,
-                "open": int(noun.state.word not in RUN_TERMINAL),
-                "doc": doc,
-            }
-        case Change():
-            return schema.changes, {
-                "task_id": noun.task_id,
-                "run_id": noun.run_id,
-                "state": str(noun.state.word),
-                "doc": doc,
-            }

@@ -14,8 +14,20 @@ import msgspec
 from msgspec.structs import replace
 
 from podium.kernel import events as e
-from podium.kernel.fold import Stamp, fold_change, fold_run, fold_task, opened
+from podium.kernel.fold import (
+    Stamp,
+    fold_change,
+    fold_grant,
+    fold_inquiry,
+    fold_message,
+    fold_run,
+    fold_session,
+    fold_task,
+    opened,
+)
+from podium.kernel.inquiry import Grant, Inquiry
 from podium.kernel.nouns import Agent, Change, Project, Run, Task, Worker
+from podium.kernel.session import Message, Session
 from podium.kernel.status import status_of
 
 
@@ -49,6 +61,10 @@ class Replayed:
         self.projects: dict[str, Project] = {}
         self.agents: dict[str, Agent] = {}
         self.workers: dict[str, Worker] = {}
+        self.sessions: dict[str, Session] = {}
+        self.messages: dict[str, Message] = {}
+        self.inquiries: dict[str, Inquiry] = {}
+        self.grants: dict[str, Grant] = {}
         self.last_seq = 0
 
     def apply(self, recorded: e.Recorded) -> None:
@@ -69,7 +85,15 @@ class Replayed:
                 self.runs[run.id] = opened(run, stamp)
             case e.ChangeDrafted(change=change):
                 self.changes[change.id] = opened(change, stamp)
-            case e.ProjectAdded(project=project):
+            case e.SessionOpened(session=session):
+                self.sessions[session.id] = session
+            case e.MessageSent(message=message):
+                self.messages[message.id] = opened(message, stamp)
+            case e.InquiryOpened(inquiry=inquiry):
+                self.inquiries[inquiry.id] = opened(inquiry, stamp)
+            case e.GrantCreated(grant=grant):
+                self.grants[grant.id] = grant
+            case e.ProjectAdded(project=project) | e.ProjectChanged(project=project):
                 self.projects[project.id] = project
             case e.ProjectRemoved(project_id=project_id):
                 del self.projects[project_id]
@@ -83,14 +107,20 @@ class Replayed:
                 self.workers[worker_id] = replace(self.workers[worker_id], left_at=stamp.at)
 
     def _fold(self, event: e.Event, stamp: Stamp) -> None:
-        task_id, run_id = e.subject_of(event)
-        change_id = getattr(event, "change_id", None)
-        if run_id is not None:
-            self.runs[run_id] = fold_run(self.runs[run_id], event, stamp)
-        if change_id is not None:
-            self.changes[change_id] = fold_change(self.changes[change_id], event, stamp)
-        if task_id is not None:
-            self.tasks[task_id] = fold_task(self.tasks[task_id], event, stamp)
+        subjects = dict(zip(("task_id", "run_id"), e.subject_of(event), strict=True))
+        folds: tuple[tuple[str, dict[str, Any], Any], ...] = (
+            ("run_id", self.runs, fold_run),
+            ("change_id", self.changes, fold_change),
+            ("task_id", self.tasks, fold_task),
+            ("session_id", self.sessions, fold_session),
+            ("message_id", self.messages, fold_message),
+            ("inquiry_id", self.inquiries, fold_inquiry),
+            ("grant_id", self.grants, fold_grant),
+        )
+        for field, nouns, fold in folds:
+            noun_id = subjects[field] if field in subjects else getattr(event, field, None)
+            if noun_id is not None:
+                nouns[noun_id] = fold(nouns[noun_id], event, stamp)
 
     def docs(self) -> dict[str, Any]:
         """noun id → its JSON, as the rows and the API have it, the derived status included."""
@@ -100,7 +130,8 @@ class Replayed:
             change = self.changes.get(task.change_id or "")
             found[task.id] = replace(task, status=status_of(task, run, change))
         groups: tuple[Mapping[str, Any], ...] = (
-            self.runs, self.changes, self.projects, self.agents, self.workers
+            self.runs, self.changes, self.projects, self.agents, self.workers,
+            self.sessions, self.messages, self.inquiries, self.grants,
         )  # fmt: skip
         for group in groups:
             found.update(group)

@@ -184,7 +184,7 @@ class Attempt:
             initial_input=plan.first_input,
             close_stdin=plan.close_stdin,
         )
-        self.home.note_session(plan.session_id)
+        self.home.note_session(plan.conversation_id)
         self.home.note_argv(mask(plan.argv))
         reach("launch.before_spawn")
         await self.context.launcher.launch(spec)
@@ -199,7 +199,7 @@ class Attempt:
                 run_id=self.about.run_id,
                 pid=agent.pid if agent is not None else 0,
                 isolation=ISOLATION,
-                session_id=self.home.session(),
+                conversation_id=self.home.session(),
                 branch=branch,
                 base_commit=base,
             )
@@ -221,7 +221,7 @@ class Attempt:
             workspace=self.place.tree,
             files_dir=self.home.files,
             keep_dir=self.context.home.sessions,
-            session_id=order.session_id,
+            conversation_id=order.conversation_id,
             checks=order.checks,
             environ=self.context.settings.environ,
         )

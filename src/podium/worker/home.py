@@ -71,9 +71,9 @@ class RunHome:
         """For `diagnose`; already masked."""
         _write_bytes(self._argv, msgspec.json.encode(argv))
 
-    def note_session(self, session_id: str | None) -> None:
+    def note_session(self, conversation_id: str | None) -> None:
         """Which conversation was launched, for a worker that comes back before it was told."""
-        self._session.write_text(session_id or "", encoding="utf-8")
+        self._session.write_text(conversation_id or "", encoding="utf-8")
 
     def session(self) -> str | None:
         try:

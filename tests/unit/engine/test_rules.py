@@ -36,7 +36,7 @@ def task_and_run(**fields) -> tuple[Task, Run]:
     )  # fmt: skip
     run = Run(
         id=RunId("run_1"), task_id=task.id, agent=Agent(name="a", harness="scripted"),
-        workspace_of=RunId("run_1"), worker_id=A, session_id="s", created_at=NOW,
+        workspace_of=RunId("run_1"), worker_id=A, conversation_id="s", created_at=NOW,
         state=first_state(RunState.FINISHING, STAMP),
     )  # fmt: skip
     return task, run
@@ -114,7 +114,7 @@ def test_a_lost_run_is_tried_again_where_it_was_and_only_so_often():
     task, run = task_and_run()
     events = conclude(task, run, LOST, (), None, new_run_id=RunId("run_2"), now=NOW)
     again = next(event.run for event in events if isinstance(event, e.RunQueued))
-    assert (again.resume_of, again.workspace_of, again.affinity, again.session_id) == (run.id, run.id, A, "s")
+    assert (again.resume_of, again.workspace_of, again.affinity, again.conversation_id) == (run.id, run.id, A, "s")
     assert ends(replace(task, reruns=MAX_RERUNS), run, LOST) == ["run.lost", "task.failed"]
 
 

@@ -51,7 +51,7 @@ class Machine:
             workspace=self.folder,
             files_dir=self.folder,
             keep_dir=self.folder,
-            session_id=session,
+            conversation_id=session,
             checks=tuple(Check(name=f"c{number}", argv=argv) for number, argv in enumerate(checks)),
             environ=self.environ,
         )
@@ -101,9 +101,9 @@ def test_of_the_environment_only_the_login_is_passed_on(machine: Machine) -> Non
 
 def test_a_new_conversation_gets_an_id_made_from_the_run(machine: Machine) -> None:
     first, again = machine.launch(), machine.launch()
-    assert first.session_id == again.session_id
-    assert uuid.UUID(first.session_id or "").version == 5
-    assert f"--session-id={first.session_id}" in first.argv
+    assert first.conversation_id == again.conversation_id
+    assert uuid.UUID(first.conversation_id or "").version == 5
+    assert f"--session-id={first.conversation_id}" in first.argv
     assert "uuid" in json.loads(first.first_input)
 
 
@@ -111,7 +111,7 @@ def test_a_known_conversation_is_resumed_and_told_of_the_interruption(machine: M
     machine.knows(SESSION)
     plan = machine.launch(session=SESSION)
     assert f"--resume={SESSION}" in plan.argv
-    assert plan.session_id == SESSION
+    assert plan.conversation_id == SESSION
     assert "interrupted" in content(plan)
     assert content(plan).endswith("mend it")
     assert "uuid" not in json.loads(plan.first_input), "a message told twice is passed over by the CLI"
@@ -129,7 +129,7 @@ def test_a_session_id_that_is_no_uuid_reaches_neither_arguments_nor_paths(
 ) -> None:
     plan = machine.launch(session=session)
     assert not any(session in word for word in plan.argv)
-    assert f"--session-id={plan.session_id}" in plan.argv
+    assert f"--session-id={plan.conversation_id}" in plan.argv
 
 
 def test_edit_may_run_the_checks_and_nothing_more(machine: Machine) -> None:

@@ -50,7 +50,7 @@ def test_instructions_stand_before_the_prompt() -> None:
 
 def test_stdin_is_closed_and_nothing_is_added_to_the_environment() -> None:
     plan = launched('["t"]')
-    assert (plan.close_stdin, plan.first_input, plan.env, plan.session_id) == (True, b"", {}, None)
+    assert (plan.close_stdin, plan.first_input, plan.env, plan.conversation_id) == (True, b"", {}, None)
 
 
 @pytest.mark.parametrize("argv", ["", "[]", '[""]', '"ls"', "[1]", "ls -l", '{"a": 1}', "null"])

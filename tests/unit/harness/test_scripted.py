@@ -27,7 +27,7 @@ def launched(prompt: str, session: str | None = None, **options: str) -> LaunchP
         workspace=Path("/place/tree"),
         files_dir=Path("/place/files"),
         keep_dir=Path("/place/keep"),
-        session_id=session,
+        conversation_id=session,
     )
     return Scripted(ABOUT).launch(request)
 
@@ -53,9 +53,9 @@ def test_the_journal_outlives_the_run_so_that_a_resumed_one_finds_it() -> None:
 
 
 def test_a_session_is_named_after_its_run_or_goes_on() -> None:
-    assert launched(SCRIPT).session_id == "s-run_1"
+    assert launched(SCRIPT).conversation_id == "s-run_1"
     resumed = launched(SCRIPT, session="s-run_0")
-    assert resumed.session_id == "s-run_0"
+    assert resumed.conversation_id == "s-run_0"
     assert resumed.argv[-2:] == ("--session", "s-run_0")
 
 
