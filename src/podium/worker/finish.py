@@ -54,6 +54,8 @@ class Finisher:
             e.RunFinishing(task_id=about.task_id, run_id=about.run_id, outcome=outcome)
         )
         captured = await self._captured(outcome)
+        if captured is None and outcome.succeeded and self._place.is_gone():
+            outcome = _lost_work(outcome)
         checks = await self._checks() if outcome.succeeded else ()
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
@@ -202,6 +204,15 @@ async def tidy(
             log.warning("the workspace of %s is kept: %s", home.run_id, error.message)
     home.forget()
     reach("worker.forgotten")
+
+
+def _lost_work(outcome: Outcome) -> Outcome:
+    return Outcome(
+        succeeded=False,
+        reason=Reason.WORKSPACE,
+        detail="its workspace was removed or replaced while it ran: there was nothing to save",
+        exit_code=outcome.exit_code,
+    )
 
 
 def _refused_work(outcome: Outcome, message: str) -> Outcome:

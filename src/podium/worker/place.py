@@ -84,6 +84,13 @@ class RunPlace:
         except WorkspaceGone:
             return None
 
+    def is_gone(self) -> bool:
+        """Whether the run was given a repository and the directory made of it is not there any more."""
+        if self._order.repository is None:
+            return False
+        found = self.known()
+        return found is None or not found.path.is_dir() or found.path.is_symlink()
+
     async def capture_as_lost(self) -> None:
         """The work of a run that is not ours any more: also under `refs/podium/lost/<run>`."""
         captured, found = await self.capture(), self.known()
