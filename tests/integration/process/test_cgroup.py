@@ -183,3 +183,37 @@ def test_where_no_group_can_be_had_a_run_ends_with_its_tree_all_the_same(tmp_pat
         capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert done.stdout.split() == ["False", "1", "0"], done.stderr
+
+
+@needs_leaf
+async def test_an_agent_whose_leaf_was_taken_away_starts_all_the_same_and_ends_with_its_tree(
+    runs: Runs,
+) -> None:
+    def waiting_leaf() -> str:
+        """Of the holder that this launcher's template keeps ahead."""
+        for name in os.listdir(PARENT):
+            words = name.split("-")
+            ours = name.startswith(cgroup.PREFIX) and len(words) == 4
+            if ours and _same_socket(int(words[2]), runs.launcher.template_pid or 0):
+                return name
+        return ""
+
+    name = await eventually_in_loop(waiting_leaf)
+    os.rmdir(f"{PARENT}/{name}")
+    run = await runs.launch(*python(ESCAPED))
+    await until(runs.cwd, lambda: (runs.cwd / "pid").exists())
+    assert cgroup.members(leaf_of(run)) == []
+    feed.order_kill(run)
+    assert (await runs.ended(run)).survivors == 0
+    assert identify(int((runs.cwd / "pid").read_text())) is None
+
+
+def _same_socket(pid: int, template: int) -> bool:
+    def sockets(of: int) -> set[str]:
+        try:
+            found = {os.readlink(entry) for entry in Path(f"/proc/{of}/fd").iterdir()}
+        except OSError:
+            return set()
+        return {name for name in found if name.startswith("socket:")}
+
+    return bool(sockets(pid) & sockets(template))
