@@ -200,3 +200,23 @@ def test_the_demo_is_green_by_its_own_json(tmp_path):
     assert set(told) == {"tasks", "changes", "url", "seconds"}
     assert [task["status"] for task in told["tasks"]] == ["review"] * 3
     assert [[check["verdict"] for check in change["checks"]] for change in told["changes"]] == [["pass"]] * 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a home read-only")
+@pytest.mark.parametrize("used", [False, True])
+def test_a_read_only_home_is_refused_at_once_and_left_as_it_was(tmp_path, used):
+    fleet = Fleet(tmp_path / "home", separate=False)
+    if used:
+        fleet.start_all()
+        fleet.stop()
+    before = sorted((path.name, path.stat().st_size) for path in fleet.home.iterdir())
+    subprocess.run(["mount", "--bind", str(fleet.home), str(fleet.home)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(fleet.home)], check=True)
+        told = subprocess.run([*PODIUM, "up"], env=fleet.environ, capture_output=True, text=True, timeout=30)
+    finally:
+        subprocess.run(["umount", "-l", str(fleet.home)], check=True)
+    assert (told.returncode, "Read-only file system" in told.stderr) == (1, True)
+    assert "PODIUM_HOME" in told.stderr, "the next step"
+    assert "Traceback" not in told.stderr
+    assert sorted((path.name, path.stat().st_size) for path in fleet.home.iterdir()) == before
