@@ -159,8 +159,12 @@ class Finisher:
                     outcome, captured = _refused_work(outcome, message), None
                     continue
                 case m.Failure(code="not_found") if captured is not None:
-                    # The server's bytes are gone (an older backup came back): send them again.
-                    await self._send_bundle(captured.tip, captured.base if captured.thin else None)
+                    # The server's bytes are gone (an older backup came back): send them again. A bundle
+                    # that is made anew may differ in its header, and then it has another id.
+                    base, made = captured.base if captured.thin else None, self._bundle.exists()
+                    again = await self._send_bundle(captured.tip, base, made=made)
+                    captured = replace(captured, bundle=again)
+                    self._home.store_captured(captured)
                 case _:
                     log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
             await anyio.sleep(pause_s)
