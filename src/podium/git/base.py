@@ -171,7 +171,6 @@ class Captured(Struct, frozen=True, kw_only=True):
     side: tuple[SideBranch, ...]
     unsaved: tuple[str, ...]
     """Paths that are not in `tip`, at most MAX_NAMED_PATHS; a Drift word says that there are any."""
-    files: ChangedFiles
 
 
 class WorkAtRisk(Conflict):

@@ -14,6 +14,7 @@ import anyio.to_thread
 from msgspec import Struct
 
 from podium.bus import messages as m
+from podium.git.threads import together
 from podium.harness.base import About, LaunchPlan, LaunchRequest
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
@@ -167,16 +168,37 @@ class Attempt:
         return probe(self.home.process)
 
     async def _start(self) -> None:
+        """Prepare while the server is told, then launch: no agent exists before the fence was accepted and
+        the order is on the disk. What is prepared for an order that turns out stale is an empty directory
+        or a clone of this run alone, and is put away with it; the workspace of an earlier run is touched
+        only after the answer."""
         about = self.about
-        await self.report_fact(e.RunStarting(task_id=about.task_id, run_id=about.run_id))
+        fact = e.RunStarting(task_id=about.task_id, run_id=about.run_id)
+        if self.order.workspace_of == self.order.run_id:
+            _, spec = await together(lambda: self._announce(fact), self._prepare)
+        else:
+            await self._announce(fact)
+            spec = await self._prepare()
         self.phase = RunState.STARTING
+        reach("launch.before_spawn")
+        await self.context.launcher.launch(spec)
+        reach("launch.after_spawn")
+
+    async def _announce(self, fact: e.RunFact) -> None:
+        await together(
+            lambda: self.report_fact(fact), lambda: anyio.to_thread.run_sync(self.home.settle_order)
+        )
+
+    async def _prepare(self) -> LaunchSpec:
         await self._settle_older(self.order)
         await self.place.prepare()
         reach("workspace.cloned")
         plan = self._plan()
         for name, content in plan.files.items():
             _write_private(self.home, name, content)
-        spec = LaunchSpec(
+        self.home.note_session(plan.session_id)
+        self.home.note_argv(mask(plan.argv))
+        return LaunchSpec(
             run_dir=self.home.process,
             cwd=self.place.tree,
             argv=plan.argv,
@@ -184,11 +206,6 @@ class Attempt:
             initial_input=plan.first_input,
             close_stdin=plan.close_stdin,
         )
-        self.home.note_session(plan.session_id)
-        self.home.note_argv(mask(plan.argv))
-        reach("launch.before_spawn")
-        await self.context.launcher.launch(spec)
-        reach("launch.after_spawn")
 
     async def _tell_started(self) -> None:
         agent = read_identity(self.home.process / layout.AGENT)

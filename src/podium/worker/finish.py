@@ -14,6 +14,7 @@ from podium.bus import messages as m
 from podium.git import bundle
 from podium.git.base import Captured, WorkspaceGone
 from podium.git.names import parse_commit, run_ref
+from podium.git.threads import together
 from podium.kernel import events as e
 from podium.kernel.errors import PodiumError, Unavailable
 from podium.kernel.faultpoint import reach
@@ -42,6 +43,7 @@ class Finisher:
         self._order = attempt.order
         self._context = attempt.context
         self._place = attempt.place
+        self._bundle = attempt.home.path / "work.bundle"
 
     async def finish(self, outcome: Outcome) -> None:
         """Until the server has recorded the end. Raises Dropped when it refuses it.
@@ -50,10 +52,9 @@ class Finisher:
         the final report is taken once.
         """
         about = self._attempt.about
-        await self._attempt.report_fact(
-            e.RunFinishing(task_id=about.task_id, run_id=about.run_id, outcome=outcome)
-        )
-        captured = await self._captured(outcome)
+        fact = e.RunFinishing(task_id=about.task_id, run_id=about.run_id, outcome=outcome)
+        # At once: what is captured while the fence turns out to be stale is work that is kept anyway.
+        _, captured = await together(lambda: self._attempt.report_fact(fact), lambda: self._captured(outcome))
         if captured is None and outcome.succeeded and self._place.is_gone():
             outcome = _lost_work(outcome)
         checks = await self._checks() if outcome.succeeded else ()
@@ -69,7 +70,7 @@ class Finisher:
         known = self._home.captured()
         if known is not None:
             return known
-        found = await self._place.capture()
+        found = await self._place.capture(self._bundle)
         reach("finish.captured")
         if outcome.lost or found is None or found.commits == 0:
             return None
@@ -89,20 +90,25 @@ class Finisher:
             commits=found.commits,
             leftover=found.leftover,
             drift=found.drift,
-            bundle=await self._send_bundle(found.tip, place.base),
+            bundle=await self._send_bundle(found.tip, place.base, made=self._bundle.exists()),
         )
 
-    async def _send_bundle(self, tip: str, base: str | None) -> ArtifactId:
-        """The commits of `tip` that `base` has not (all of them without one), as an artifact."""
+    async def _send_bundle(self, tip: str, base: str | None, *, made: bool = False) -> ArtifactId:
+        """The commits of `tip` that `base` has not (all of them without one), as an artifact.
+
+        `made`: the capture has just left them as a bundle.
+        """
         place = self._place.known()
         if place is None:
             raise WorkspaceGone
-        path = self._home.path / "work.bundle"
-        ref = run_ref(self._order.run_id)
-        since = None if base is None else parse_commit(base)
-        await bundle.make(self._context.git, place.mirror, since, parse_commit(tip), ref, path)
+        if not made:
+            ref = run_ref(self._order.run_id)
+            since = None if base is None else parse_commit(base)
+            await bundle.make(self._context.git, place.mirror, since, parse_commit(tip), ref, self._bundle)
         reach("finish.bundled")
-        artifact = await self._upload(path, "application/x-git-bundle", f"{self._order.run_id}.bundle")
+        artifact = await self._upload(
+            self._bundle, "application/x-git-bundle", f"{self._order.run_id}.bundle"
+        )
         reach("finish.uploaded")
         return artifact
 
@@ -155,8 +161,12 @@ class Finisher:
                     outcome, captured = _refused_work(outcome, message), None
                     continue
                 case m.Failure(code="not_found") if captured is not None:
-                    # The server's bytes are gone (an older backup came back): send them again.
-                    await self._send_bundle(captured.tip, captured.base if captured.thin else None)
+                    # The server's bytes are gone (an older backup came back): send them again. A bundle
+                    # that is made anew may differ in its header, and then it has another id.
+                    base, made = captured.base if captured.thin else None, self._bundle.exists()
+                    again = await self._send_bundle(captured.tip, base, made=made)
+                    captured = replace(captured, bundle=again)
+                    self._home.store_captured(captured)
                 case _:
                     log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
             await anyio.sleep(pause_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import anyio
 from msgspec.structs import replace
@@ -69,8 +70,11 @@ class RunPlace:
         author = Identity(name=f"{order.agent.name} (Podium)", email="agent@localhost")
         await workspace.create(self._git, found, self._root, author=author)
 
-    async def capture(self) -> Captured | None:
-        """Save everything under `refs/podium/runs/<run>` of the node's mirror; None when nothing is there."""
+    async def capture(self, bundle: Path | None = None) -> Captured | None:
+        """Save everything under `refs/podium/runs/<run>` of the node's mirror; None when nothing is there.
+
+        `bundle`: where a small result is left as one.
+        """
         found = self.known()
         if found is None:
             return None
@@ -80,7 +84,7 @@ class RunPlace:
             at=time_of(self._order.run_id),
         )
         try:
-            return await capture.capture(self._git, found, leftovers)
+            return await capture.capture(self._git, found, leftovers, bundle=bundle)
         except WorkspaceGone:
             return None
 
