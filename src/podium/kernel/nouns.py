@@ -53,6 +53,7 @@ class Reason(StrEnum):
     KILLED = "killed"
     CANCELLED = "cancelled"
     PROGRAM_MISSING = "program_missing"
+    LAUNCH_FAILED = "launch_failed"
     REPOSITORY = "repository"
     WORKSPACE = "workspace"
     CHECKS_FAILED = "checks_failed"

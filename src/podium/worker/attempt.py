@@ -154,7 +154,10 @@ class Attempt:
                 await self._start()
             if not isinstance(await self._settled_launch(), NotStarted):
                 return True
-        raise SpawnFailed(f"no program came to life in {MAX_LAUNCHES} launches")
+        raise SpawnFailed(
+            f"no program came to life in {MAX_LAUNCHES} launches",
+            hint="is its machine out of memory or processes? podium doctor, there",
+        )
 
     async def _settled_launch(self) -> HolderState:
         """The state of the launch once it is clear whether its agent exists: a starting holder takes about a
@@ -250,7 +253,7 @@ def _outcome_of(error: PodiumError) -> Outcome:
         "auth_required": Reason.AUTH_REQUIRED,
         "repository_unusable": Reason.REPOSITORY,
         "git_failed": Reason.WORKSPACE,
-        "spawn_failed": Reason.PROGRAM_MISSING,
+        "spawn_failed": Reason.LAUNCH_FAILED,
     }
     reason = (
         Reason.PROGRAM_MISSING if isinstance(error, NotFound) else by_code.get(error.code, Reason.WORKSPACE)
