@@ -157,7 +157,11 @@ async def test_launches_that_never_give_birth_end_as_that_and_not_as_a_missing_p
         done = await rig.ended(task.id)
         run = await rig.run_of(task.id)
     assert (done.state.word, done.state.reason) == ("failed", Reason.LAUNCH_FAILED)
-    assert run.outcome is not None and "5 launches" in run.outcome.detail
-    issue, explanation, step = find_issue(run, WorkerFacts(id=None, connected=True, silent_s=None), None, 1, None)
+    assert run.outcome is not None
+    assert "5 launches" in run.outcome.detail
+    issue, explanation, step = find_issue(
+        run, WorkerFacts(id=None, connected=True, silent_s=None), None, 1, None
+    )
     assert issue is Issue.LAUNCH_FAILED
-    assert "nothing has run" in explanation and "podium tasks retry" in step
+    assert "nothing has run" in explanation
+    assert "podium tasks retry" in step
