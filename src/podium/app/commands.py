@@ -19,10 +19,12 @@ from podium.app.home import Home
 from podium.cli.errors import run as run_group
 from podium.cli.main import build
 from podium.cli.work import Start
+from podium.client.api import Client
 from podium.kernel.config import Settings
 from podium.local.checkouts import locate
 from podium.local.commands import register
 from podium.local.config import home_path, load_settings
+from podium.local.snapshots import take
 
 
 def run() -> int:
@@ -39,9 +41,12 @@ def command_line() -> click.Group:
     return group
 
 
-def _locate(repo: str | None, base: str | None) -> Start:
-    repository, start, notes = locate(repo, base)
-    return Start(repository=repository, base=start, notes=notes)
+def _locate(client: Client, repo: str | None, base: str | None, include_dirty: bool) -> Start:
+    if include_dirty:
+        taken = take(client, repo)
+        return Start(repository=taken.repository, base=taken.base, snapshot=taken.artifact, notes=taken.notes)
+    found = locate(repo, base)
+    return Start(repository=found.repository, base=found.base, notes=found.notes)
 
 
 def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:

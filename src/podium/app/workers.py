@@ -10,7 +10,7 @@ from pathlib import Path
 from podium import __version__
 from podium.app.home import Home, default_capacity, node_name
 from podium.bus.base import WorkerBus
-from podium.client.blobs import put_artifact
+from podium.client.blobs import fetch_artifact, put_artifact
 from podium.git.command import Git
 from podium.kernel.clock import Clock
 from podium.kernel.config import Settings
@@ -44,6 +44,7 @@ async def worker_at(
     """A worker ready to `run()`; its template process lives as long as the block, agents longer."""
     files = WorkerHome(directory)
     files.open()
+    artifacts = _Artifacts(address)
     watching = Watching(directory_watch())
     try:
         async with Launcher() as launcher:
@@ -65,7 +66,8 @@ async def worker_at(
                     watching=watching,
                     git=Git(execute, directory / "git-home", os.environ),
                     execute=execute,
-                    upload=_Uploads(address),
+                    upload=artifacts.upload,
+                    download=artifacts.download,
                     clock=clock,
                 )
             )
@@ -73,13 +75,22 @@ async def worker_at(
         watching.close()
 
 
-class _Uploads:
+class _Artifacts:
+    """The server's artifacts over HTTP, wherever it is now."""
+
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    async def __call__(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+    async def upload(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+        url, token = await self._server()
+        return await put_artifact(url, token, path, media_type=media_type, name=name, task_id=task_id)
+
+    async def download(self, artifact_id: ArtifactId, path: Path) -> None:
+        url, token = await self._server()
+        await fetch_artifact(url, token, artifact_id, path)
+
+    async def _server(self) -> tuple[str, str]:
         try:
-            url, token = await self._address()
+            return await self._address()
         except FileNotFoundError as error:
             raise Unavailable("the server is not up") from error
-        return await put_artifact(url, token, path, media_type=media_type, name=name, task_id=task_id)

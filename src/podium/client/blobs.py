@@ -65,6 +65,35 @@ async def put_artifact(
     return msgspec.json.decode(answer.content, type=Artifact).id
 
 
+async def fetch_artifact(url: str, token: str, artifact_id: str, path: Path) -> None:
+    """Stream an artifact into `path`, which appears whole (by rename) or not at all, its bytes proved to be
+    those that the id says.
+
+    Raises Unavailable when the server cannot be reached, breaks off or sends other bytes, and what it
+    refuses: NotFound, Forbidden.
+    """
+    import httpx
+
+    part = path.with_suffix(".part")
+    headers = {"authorization": f"Bearer {token}"}
+    timeout = httpx.Timeout(GAP_S, connect=CONNECT_S)
+    try:
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as http,
+            http.stream("GET", f"/api/v1/artifacts/{artifact_id}", headers=headers) as answer,
+        ):
+            if answer.status_code != 200:
+                raise error_from(answer.status_code, await answer.aread())
+            async with await anyio.open_file(part, "wb") as file:
+                async for piece in answer.aiter_bytes(PIECE_BYTES):
+                    await file.write(piece)
+    except httpx.HTTPError as error:
+        raise unreachable(url, error) from error
+    if await anyio.to_thread.run_sync(artifact_id_of, part) != artifact_id:
+        raise Unavailable(f"{url} sent other bytes than {artifact_id}")
+    await anyio.Path(part).replace(path)
+
+
 def artifact_id_of(path: Path) -> ArtifactId:
     """The id that the bytes of a file have. Blocks."""
     with path.open("rb") as file:

@@ -15,7 +15,7 @@ from podium.harness.registry import harness_class, known_harnesses
 from podium.kernel import events as e
 from podium.kernel.errors import Conflict, IllegalMove, InvalidRequest, NotFound
 from podium.kernel.fold import Stamp, first_state
-from podium.kernel.ids import ChangeId, IdMaker, ProjectId, RunId, TaskId
+from podium.kernel.ids import ArtifactId, ChangeId, IdMaker, ProjectId, RunId, TaskId, parse_id
 from podium.kernel.nouns import (
     MAX_CHECKS,
     MAX_PROMPT_BYTES,
@@ -50,6 +50,8 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project: Annotated[str, Meta(max_length=100)] | None = None
     repository: Reference | None = None
     base: Reference | None = None
+    snapshot: Annotated[str, Meta(max_length=100)] | None = None
+    """Artifact: a git bundle with one commit, `refs/podium/snapshot`, that the run starts from."""
     target: Reference | None = None
     checks: Annotated[tuple[Check, ...], Meta(max_length=MAX_CHECKS)] | None = None
     priority: Priority = 0
@@ -97,9 +99,10 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
         raise NotFound(f"there is no agent {ask.agent!r}", hint="list them with: podium agents list")
     project = _project(unit, ask.project) if ask.project is not None else None
     repository = ask.repository or (project.repository if project else None)
-    if repository is None and (ask.base or ask.target):
+    if repository is None and (ask.base or ask.target or ask.snapshot):
         raise InvalidRequest(
-            "a base or target needs a repository", hint="name the repository too, or a project that has one"
+            "a base, target or snapshot needs a repository",
+            hint="name the repository too, or a project that has one",
         )
     task = Task(
         id=TaskId(ids.new("task")),
@@ -110,6 +113,7 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
         priority=ask.priority,
         repository=canonical_repository(repository, organisation=organisation) if repository else None,
         base=parse_base(ask.base) if ask.base else None,
+        snapshot=ArtifactId(parse_id("artifact", ask.snapshot)) if ask.snapshot else None,
         target=parse_branch(ask.target) if ask.target else (project.target if project else None),
         checks=_checks(ask.checks if ask.checks is not None else (project.checks if project else ())),
         created_at=unit.now,
@@ -235,11 +239,22 @@ def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str
         created_at=unit.now,
         state=first_state(RunState.QUEUED, stamp),
     )
+    if task.snapshot is not None:
+        _claim(unit, task.snapshot, task.id)
     unit.set_prompt(task.id, prompt)
     unit.record(e.TaskOpened(task=task), by=by)
     unit.record(e.RunQueued(run=run), by=by)
     unit.flush()
     return unit.task(task.id)
+
+
+def _claim(unit: Unit, snapshot: ArtifactId, task_id: TaskId) -> None:
+    """The task owns the snapshot from here on, so that retention leaves it. Raises NotFound."""
+    if not unit.claim_artifact(snapshot, task_id):
+        raise NotFound(
+            f"the snapshot {snapshot} is not here (any more)",
+            hint="send its bytes first, PUT /artifacts/ID; or open the task anew: podium run --include-dirty",
+        )
 
 
 def _first_state(unit: Unit, by: str) -> State[TaskState]:

@@ -172,6 +172,8 @@ class Task(Struct, frozen=True, kw_only=True):
     repository: str | None = None
     base: str | None = None
     """What the run starts from: a branch, tag or commit; None: the repository's HEAD."""
+    snapshot: ArtifactId | None = None
+    """A git bundle with somebody's uncommitted work as one commit on `base`: the run starts from that."""
     target: str | None = None
     checks: tuple[Check, ...] = ()
     retry_of: TaskId | None = None
@@ -238,6 +240,8 @@ class Change(Struct, frozen=True, kw_only=True):
     drift: tuple[str, ...] = ()
     """What the agent did to its branch that was not expected, in typed words."""
     bundle: ArtifactId
+    snapshot: ArtifactId | None = None
+    """The bundle that has `base`, when that is a snapshot of uncommitted work."""
     checks: tuple[CheckResult, ...] = ()
     applied_at: datetime | None = None
     created_at: datetime

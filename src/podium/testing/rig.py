@@ -6,6 +6,7 @@ Everything is real (store, git, processes, spools); only the upload of artifacts
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from podium.bus.inprocess import InProcessBus
 from podium.engine import commands
@@ -85,6 +87,7 @@ class Rig:
             git=self.git,
             execute=execute,
             upload=lambda path, **fields: self.upload(path, **fields),
+            download=self.download,
             clock=self.clock,
         )
         return Worker(context)
@@ -95,6 +98,9 @@ class Rig:
 
         artifact, _ = await self.store.artifacts.write(pieces())
         return artifact
+
+    async def download(self, artifact_id: ArtifactId, path: Path) -> None:
+        await anyio.to_thread.run_sync(shutil.copyfile, self.store.artifacts.path(artifact_id), path)
 
     # ---- what a test asks for ------------------------------------------------------------------------
 

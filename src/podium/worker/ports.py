@@ -17,6 +17,12 @@ class Upload(Protocol):
         Raises Unavailable while the server is down, StorageFull, TooLarge."""
 
 
+class Download(Protocol):
+    async def __call__(self, artifact_id: ArtifactId, path: Path) -> None:
+        """Fetch the snapshot of an open task into a file, whole or not at all, its bytes proved.
+        Raises Unavailable while the server is down, NotFound."""
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True):
     worker_id: WorkerId
     node: str

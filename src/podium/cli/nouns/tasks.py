@@ -57,6 +57,7 @@ def show_task(reference: str, as_json: bool, field: str | None) -> None:
             ("agent", task.agent),
             ("repository", task.repository),
             ("base", task.base),
+            ("snapshot", task.snapshot and f"{task.snapshot} (uncommitted work on top of the base)"),
             ("checks", ", ".join(f"{check.name}: {shlex.join(check.argv)}" for check in task.checks)),
             ("run", task.run_id),
             ("change", task.change_id),

@@ -20,14 +20,17 @@ from podium.gateway.api import (
     encode,
     id_of,
     page_after,
+    principal_of,
     query_of,
     send_json,
 )
 from podium.gateway.blobs import pieces
 from podium.gateway.routes import Listed, about
+from podium.kernel.errors import Forbidden
 from podium.kernel.ids import parse_id
 from podium.kernel.nouns import Artifact
 from podium.store import queries, schema
+from podium.store.retention import snapshots_needed
 
 BYTES = "application/octet-stream"
 MediaType = Annotated[
@@ -82,8 +85,10 @@ async def list_them(request: Ask) -> Response[bytes]:
 @get("/artifacts/{id:str}", opt=about("The bytes of an artifact, as a download.", gives=BYTES))
 async def fetch_one(request: Ask) -> Stream:
     query_of(request, Nothing)
-    api = api_of(request)
-    artifact = await _artifact(api, id_of(request, "artifact"))
+    api, artifact_id = api_of(request), id_of(request, "artifact")
+    if principal_of(request).kind == "worker":
+        await _is_for_workers(api, artifact_id)
+    artifact = await _artifact(api, artifact_id)
     path = api.store.artifacts.path(artifact.id)
     return Stream(pieces(path), media_type=artifact.media_type, headers=_headers(artifact))
 
@@ -111,6 +116,12 @@ async def _body(request: Ask) -> AsyncIterator[bytes]:
     async for piece in request.stream():
         if piece:
             yield piece
+
+
+async def _is_for_workers(api: Api, artifact_id: str) -> None:
+    """Raises Forbidden unless an open task starts from it: nothing else here is a worker's to read."""
+    if artifact_id not in await api.store.reader.run(snapshots_needed):
+        raise Forbidden("a worker may fetch only the snapshots of open tasks", hint="use the owner's token")
 
 
 async def _artifact(api: Api, artifact_id: str) -> Artifact:
