@@ -21,7 +21,7 @@ from podium.process.launcher import Launcher
 from podium.process.watch import directory_watch
 from podium.worker.context import WorkerContext
 from podium.worker.home import WorkerHome
-from podium.worker.ports import WorkerSettings
+from podium.worker.ports import OutputOf, WorkerSettings
 from podium.worker.report import Reporter
 from podium.worker.watching import Watching
 from podium.worker.worker import Worker, free_memory_bytes
@@ -44,7 +44,7 @@ async def worker_at(
     """A worker ready to `run()`; its template process lives as long as the block, agents longer."""
     files = WorkerHome(directory)
     files.open()
-    artifacts = _Artifacts(address)
+    artifacts = Artifacts(address)
     watching = Watching(directory_watch())
     try:
         async with Launcher() as launcher:
@@ -75,15 +75,20 @@ async def worker_at(
         watching.close()
 
 
-class _Artifacts:
+class Artifacts:
     """The server's artifacts over HTTP, wherever it is now."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    async def upload(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+    async def upload(
+        self, path: Path, *, media_type: str, name: str, task_id: TaskId, output: OutputOf | None
+    ) -> ArtifactId:
         url, token = await self._server()
-        return await put_artifact(url, token, path, media_type=media_type, name=name, task_id=task_id)
+        about = {"task": str(task_id)}
+        if output is not None:
+            about |= {"run": output.run_id, "stream": output.stream, "size": str(output.size)}
+        return await put_artifact(url, token, path, media_type=media_type, name=name, about=about)
 
     async def download(self, artifact_id: ArtifactId, path: Path) -> None:
         url, token = await self._server()

@@ -158,8 +158,11 @@ class Client:
     def diagnose(self, run_id: str) -> dict[str, Any]:
         return self._ask(dict[str, Any], "GET", f"/runs/{_part(run_id)}/diagnose")
 
-    def output(self, run_id: str, *, stream: str = "out", offset: int = 0) -> Output:
-        query = {"stream": stream, "offset": offset}
+    def output(
+        self, run_id: str, *, stream: str = "out", offset: int = 0, limit: int | None = None
+    ) -> Output:
+        """A part of a run's raw output, while it works and afterwards; `next` and `size` say what is left."""
+        query = {"stream": stream, "offset": offset, "limit": limit}
         answer = self._transport.send("GET", f"/runs/{_part(run_id)}/output", query=query)
         names = ("offset", "next", "size")
         places = {name: int(answer.headers[f"podium-{name}"]) for name in names}

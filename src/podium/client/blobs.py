@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,19 +32,20 @@ async def put_artifact(
     *,
     media_type: str,
     name: str,
-    task_id: str | None = None,
+    about: Mapping[str, str] | None = None,
     artifact_id: str | None = None,
 ) -> ArtifactId:
     """Stream the file at `path` to the server at `url`; it is kept under the SHA-256 of its bytes, which is
     read from the file unless `artifact_id` says it. Again is no change, so after any failure simply call it
-    again. Cancellation leaves nothing there.
+    again. Cancellation leaves nothing there. `about`: what it belongs to, in the parameters of the address
+    (`task`; `run`, `stream` and `size` of raw output).
 
     Raises NotFound when there is no file, Unavailable when the server cannot be reached, and what the
     server refuses: InvalidRequest (other bytes than the id says), TooLarge, StorageFull.
     """
     import httpx
 
-    query = {"name": name, "media_type": media_type} | ({"task": task_id} if task_id else {})
+    query = {"name": name, "media_type": media_type} | dict(about or {})
     timeout = httpx.Timeout(GAP_S, connect=CONNECT_S)
     try:
         size = (await anyio.Path(path).stat()).st_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,6 +22,7 @@ from podium.kernel.nouns import (
     Agent,
     CancelIntent,
     Check,
+    KeptOutput,
     Limits,
     Name,
     Permissions,
@@ -31,11 +32,12 @@ from podium.kernel.nouns import (
     Source,
     Task,
 )
-from podium.kernel.states import TASK_TERMINAL, RunState, State, TaskState
+from podium.kernel.states import RUN_TERMINAL, TASK_TERMINAL, RunState, State, TaskState
 from podium.kernel.status import QUEUED
 from podium.store import schema
 from podium.store.unit import Unit
 
+Stream = Literal["out", "err"]
 MAX_TITLE = 200
 MAX_REASON = 2_000
 Reference = Annotated[str, Meta(min_length=1, max_length=1_000)]
@@ -224,6 +226,17 @@ def note_applied(unit: Unit, change_id: str, where: str, *, by: str) -> None:
     """Somebody took the commits into their own checkout."""
     change = unit.change(change_id)
     unit.record(e.ChangeApplied(task_id=change.task_id, change_id=ChangeId(change.id), where=where), by=by)
+
+
+def keep_output(unit: Unit, run_id: str, stream: Stream, output: KeptOutput, *, by: str) -> None:
+    """A run's raw output is stored; again is no change. Raises NotFound, Conflict while the run is open."""
+    run = unit.run(run_id)
+    if run.state.word not in RUN_TERMINAL:
+        raise Conflict(f"{run_id} has not ended", hint="its output is read from its worker until then")
+    unit.claim_artifact(output.artifact, run.task_id)
+    if (run.out if stream == "out" else run.err) != output:
+        kept = e.RunOutputKept(task_id=run.task_id, run_id=run.id, stream=stream, output=output)
+        unit.record(kept, by=by)
 
 
 def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str, ids: IdMaker) -> Task:

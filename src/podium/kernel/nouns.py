@@ -187,6 +187,13 @@ class Task(Struct, frozen=True, kw_only=True):
     """Derived from the facts by `status.status_of`, kept here so that lists need no second look."""
 
 
+class KeptOutput(Struct, frozen=True, kw_only=True):
+    """Raw output of a run that has ended: a gzip file, and its bytes when unpacked."""
+
+    artifact: ArtifactId
+    size: int
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """One attempt at a Task by one Agent in one Workspace, under a lease with a fence."""
 
@@ -212,6 +219,10 @@ class Run(Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     cancel: CancelIntent | None = None
     checks: tuple[CheckResult, ...] = ()
+    out: KeptOutput | None = None
+    """What it wrote, once it has ended and its worker has sent that. None: ask the worker."""
+    err: KeptOutput | None = None
+    """Likewise; None beside an `out` that is there: it wrote nothing."""
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None

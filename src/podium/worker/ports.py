@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from podium.kernel.ids import ArtifactId, TaskId, WorkerId
+from podium.kernel.ids import ArtifactId, RunId, TaskId, WorkerId
+
+
+class OutputOf(Struct, frozen=True, kw_only=True):
+    """Which raw output an artifact is: of a run that has ended."""
+
+    run_id: RunId
+    stream: Literal["out", "err"]
+    size: int
+    """Bytes, unpacked."""
 
 
 class Upload(Protocol):
-    async def __call__(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+    async def __call__(
+        self, path: Path, *, media_type: str, name: str, task_id: TaskId, output: OutputOf | None
+    ) -> ArtifactId:
         """Store a file's bytes as an artifact on the server; again with the same bytes is no change.
         Raises Unavailable while the server is down, StorageFull, TooLarge."""
 

@@ -20,7 +20,7 @@ from podium.kernel.states import (
 from podium.kernel.status import STATUSES
 
 TEXT = (Path(__file__).resolve().parents[3] / "GLOSSARY.md").read_text()
-PARTS = {"CheckResult", "CancelIntent"}
+PARTS = {"CheckResult", "CancelIntent", "KeptOutput"}
 """Parts of other nouns, explained with them."""
 
 

@@ -11,6 +11,9 @@ from podium.cli.output import ago, facts, json_options, short, shown, table, ver
 from podium.cli.references import run_of, task_of
 from podium.client.api import connect
 
+PART_BYTES = 1024 * 1024
+"""The most that one request answers."""
+
 
 @click.group()
 def runs() -> None:
@@ -78,14 +81,17 @@ def show_run(reference: str, as_json: bool, field: str | None) -> None:
 @click.option(
     "--stream", type=click.Choice(("out", "err")), default="out", show_default=True, help="Which of the two."
 )
-@click.option("--offset", default=0, show_default=True, help="Byte to start at.")
-def show_output(reference: str, stream: str, offset: int) -> None:
-    """The raw bytes an agent wrote, while its worker still has them."""
+@click.option("--offset", default=0, show_default=True, type=click.IntRange(min=0), help="Byte to start at.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many bytes; default: all there is.")
+def show_output(reference: str, stream: str, offset: int, limit: int | None) -> None:
+    """The raw bytes an agent wrote, while it works and afterwards."""
     client = connect()
     run_id = run_of(client, reference).id
+    end = None if limit is None else offset + limit
     while True:
-        found = client.output(run_id, stream=stream, offset=offset)
+        part = None if end is None else min(end - offset, PART_BYTES)
+        found = client.output(run_id, stream=stream, offset=offset, limit=part)
         sys.stdout.buffer.write(found.data)
-        if not found.data or found.next >= found.size:
-            return
         offset = found.next
+        if not found.data or offset >= found.size or (end is not None and offset >= end):
+            return
