@@ -20,6 +20,7 @@ from podium.cli.errors import run as run_group
 from podium.cli.main import build
 from podium.cli.work import Start
 from podium.client.api import Client
+from podium.harness.registry import check_harnesses
 from podium.kernel.config import Settings
 from podium.local.checkouts import locate
 from podium.local.commands import register
@@ -51,7 +52,8 @@ def _locate(client: Client, repo: str | None, base: str | None, include_dirty: b
 
 def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:
     home = Home(home_path())
-    settings, _ = load_settings(home.path, flags)
+    settings, origins = load_settings(home.path, flags)
+    check_harnesses(settings.harnesses, origins["harnesses"])
     return home, settings
 
 

@@ -56,6 +56,7 @@ async def worker_at(
                         capacity=settings.capacity or default_capacity(free_memory_bytes()),
                         version=__version__,
                         environ=dict(os.environ),
+                        harnesses=settings.harnesses,
                         finish_turn_s=settings.finish_turn_s,
                         keep_workspaces=settings.keep_workspaces,
                     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 from podium.engine.repositories import canonical_repository, parse_base
 from podium.git.names import parse_branch
-from podium.harness.registry import harness_class, known_harnesses
+from podium.harness.registry import harness_class
 from podium.kernel import events as e
 from podium.kernel.errors import Conflict, IllegalMove, InvalidRequest, NotFound
 from podium.kernel.fold import Stamp, first_state
@@ -205,13 +206,16 @@ def remove_project(unit: Unit, reference: str, *, by: str) -> None:
     unit.record(e.ProjectRemoved(project_id=project.id), by=by)
 
 
-def define_agent(unit: Unit, name: str, ask: DefineAgent, *, by: str) -> Agent:
-    """Create or replace an agent. Runs already queued keep the configuration they were queued with."""
-    if ask.harness not in known_harnesses():
-        known = ", ".join(sorted(known_harnesses()))
-        raise InvalidRequest(f"there is no harness {ask.harness!r}", hint=f"choose one of: {known}")
+def define_agent(
+    unit: Unit, name: str, ask: DefineAgent, *, by: str, harnesses: Mapping[str, str] | None = None
+) -> Agent:
+    """Create or replace an agent. Runs already queued keep the configuration they were queued with.
+
+    `harnesses`: those of the configuration. Raises InvalidRequest for an unknown one, naming the known.
+    """
+    implementation = harness_class(ask.harness, harnesses)
     agent = msgspec.convert({"name": name, **msgspec.structs.asdict(ask)}, Agent)
-    harness_class(ask.harness).validate(agent)
+    implementation.validate(agent)
     unit.record(e.AgentDefined(agent=agent), by=by)
     return agent
 

@@ -42,6 +42,8 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     affinity_wait_s: float = AFFINITY_WAIT_S
     organisation: str | None = None
     """Base URL that turns `owner/name` into a repository."""
+    harnesses: dict[str, str] = {}
+    """Of the configuration, beside ours."""
     keep_events: timedelta = timedelta(days=30)
     keep_artifacts: timedelta = timedelta(days=30)
 

@@ -17,7 +17,7 @@ from podium.bus import messages as m
 from podium.harness.base import About, LaunchPlan, LaunchRequest
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
-from podium.kernel.errors import NotFound, PodiumError, SpawnFailed
+from podium.kernel.errors import InvalidRequest, NotFound, PodiumError, SpawnFailed
 from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
@@ -70,7 +70,13 @@ class Attempt:
         self._position = position
         self._settle_older = settle_older
         self.about = About(task_id=order.task_id, run_id=order.run_id)
-        self.harness = harness_class(order.agent.harness)(self.about)  # type: ignore[call-arg]
+        self._no_harness: InvalidRequest | None = None
+        try:
+            found = harness_class(order.agent.harness, context.settings.harnesses)
+        except InvalidRequest as error:
+            # The server knows it and this worker does not: the run ends, the worker goes on.
+            self._no_harness, found = error, harness_class("command")
+        self.harness = found(self.about)  # type: ignore[call-arg]
         self.place = RunPlace(context, order)
         self.cancelled = False
         self.phase = position.phase
@@ -133,6 +139,8 @@ class Attempt:
         return self._follower.offset if self._follower is not None else self._position.offset
 
     async def _carry_out(self) -> Outcome:
+        if self._no_harness is not None:
+            raise NotFound(f"on this worker {self._no_harness.message}", hint=self._no_harness.hint)
         if not await self._has_begun():
             return Outcome(succeeded=False, reason=Reason.CANCELLED, detail="before it began")
         if self.phase in {RunState.LEASED, RunState.STARTING}:

@@ -40,6 +40,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     capacity: int
     version: str
     environ: Mapping[str, str]
+    harnesses: Mapping[str, str] = {}
+    """Of the configuration, beside ours: short name → dotted path."""
     finish_turn_s: float = 60.0
     """How long an agent whose holder died may take to end by itself."""
     keep_workspaces: bool = False

@@ -58,7 +58,7 @@ def show_agent(name: str, as_json: bool, field: str | None) -> None:
 
 @agents.command("add", context_settings={"ignore_unknown_options": False})
 @click.argument("name")
-@click.option("--harness", required=True, help="claude_code, command or scripted.")
+@click.option("--harness", required=True, help="claude_code, command, scripted, or one of [harnesses].")
 @click.option("--model", default="", help="Model to ask for; default: the program's own.")
 @click.option("--instructions", default="", help="What every prompt begins with.")
 @click.option(
