@@ -12,7 +12,7 @@ import click
 from msgspec import Struct
 
 from podium.cli import follow as following
-from podium.cli.errors import TIMED_OUT
+from podium.cli.errors import INTERRUPTED, TIMED_OUT
 from podium.cli.output import Painted, ago, facts, json_options, one_line, short, shown, status, table
 from podium.cli.references import change_of, is_over, run_of, task_of
 from podium.client.api import Client, connect
@@ -96,7 +96,7 @@ def _follow(client: Client, task_id: str, given: dict[str, Any]) -> int:
             following.print_transcript(client, task_id, follow=True, as_json=False)
         except KeyboardInterrupt:
             click.echo(f"\nThe task goes on. Follow it again: podium logs -f {task_id}", err=True)
-            return 0
+            return INTERRUPTED
     task = client.wait(task_id, timeout_s=given["timeout_s"])
     if not shown(task, given["as_json"], given["field"]):
         following.epilogue(task)
@@ -142,7 +142,7 @@ def logs(reference: str, follow: bool, as_json: bool) -> int:
     try:
         following.print_transcript(client, task_id, follow=follow, as_json=as_json, run_id=run_id)
     except KeyboardInterrupt:
-        return 0
+        return INTERRUPTED
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from podium.cli.errors import INTERRUPTED
 from podium.cli.nouns.paging import limit_option
 from podium.cli.output import json_options, short, shown
 from podium.cli.references import task_of
@@ -44,7 +45,7 @@ def list_events(
 @click.option("--type", "types", help="e.g. run.leased; several with commas.")
 @click.option("--after", help="A cursor; without it --follow starts now.")
 @click.option("--json", "as_json", is_flag=True, help="One event per line.")
-def tail_events(follow: bool, task: str | None, types: str | None, after: str | None, as_json: bool) -> None:
+def tail_events(follow: bool, task: str | None, types: str | None, after: str | None, as_json: bool) -> int:
     """The log as lines; with --follow, live."""
     client = connect()
     task_id = task_of(client, task) if task else None
@@ -52,7 +53,8 @@ def tail_events(follow: bool, task: str | None, types: str | None, after: str | 
         for seen in client.events(after, follow=follow, task=task_id, types=types):
             click.echo(json.dumps(seen.event, ensure_ascii=False) if as_json else _event_line(seen.event))
     except KeyboardInterrupt:
-        return
+        return INTERRUPTED
+    return 0
 
 
 def _event_line(envelope: dict[str, Any]) -> str:
