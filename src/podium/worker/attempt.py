@@ -18,7 +18,7 @@ from podium.git.threads import together
 from podium.harness.base import About, LaunchPlan, LaunchRequest
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
-from podium.kernel.errors import NotFound, PodiumError, SpawnFailed
+from podium.kernel.errors import InvalidRequest, NotFound, PodiumError, SpawnFailed
 from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
@@ -71,7 +71,13 @@ class Attempt:
         self._position = position
         self._settle_older = settle_older
         self.about = About(task_id=order.task_id, run_id=order.run_id)
-        self.harness = harness_class(order.agent.harness)(self.about)  # type: ignore[call-arg]
+        self._no_harness: InvalidRequest | None = None
+        try:
+            found = harness_class(order.agent.harness, context.settings.harnesses)
+        except InvalidRequest as error:
+            # The server knows it and this worker does not: the run ends, the worker goes on.
+            self._no_harness, found = error, harness_class("command")
+        self.harness = found(self.about)  # type: ignore[call-arg]
         self.place = RunPlace(context, order)
         self.cancelled = False
         self.phase = position.phase
@@ -134,6 +140,8 @@ class Attempt:
         return self._follower.offset if self._follower is not None else self._position.offset
 
     async def _carry_out(self) -> Outcome:
+        if self._no_harness is not None:
+            raise NotFound(f"on this worker {self._no_harness.message}", hint=self._no_harness.hint)
         if not await self._has_begun():
             return Outcome(succeeded=False, reason=Reason.CANCELLED, detail="before it began")
         if self.phase in {RunState.LEASED, RunState.STARTING}:
@@ -155,7 +163,10 @@ class Attempt:
                 await self._start()
             if not isinstance(await self._settled_launch(), NotStarted):
                 return True
-        raise SpawnFailed(f"no program came to life in {MAX_LAUNCHES} launches")
+        raise SpawnFailed(
+            f"no program came to life in {MAX_LAUNCHES} launches",
+            hint="is its machine out of memory or processes? podium doctor, there",
+        )
 
     async def _settled_launch(self) -> HolderState:
         """The state of the launch once it is clear whether its agent exists: a starting holder takes about a
@@ -267,7 +278,7 @@ def _outcome_of(error: PodiumError) -> Outcome:
         "auth_required": Reason.AUTH_REQUIRED,
         "repository_unusable": Reason.REPOSITORY,
         "git_failed": Reason.WORKSPACE,
-        "spawn_failed": Reason.PROGRAM_MISSING,
+        "spawn_failed": Reason.LAUNCH_FAILED,
     }
     reason = (
         Reason.PROGRAM_MISSING if isinstance(error, NotFound) else by_code.get(error.code, Reason.WORKSPACE)

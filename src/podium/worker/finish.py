@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import anyio.to_thread
@@ -16,7 +16,7 @@ from podium.git.base import Captured, WorkspaceGone
 from podium.git.names import parse_commit, run_ref
 from podium.git.threads import together
 from podium.kernel import events as e
-from podium.kernel.errors import PodiumError, Unavailable
+from podium.kernel.errors import Conflict, NotFound, PodiumError, Unavailable
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import ArtifactId
 from podium.kernel.nouns import CheckResult, Outcome, Reason
@@ -26,6 +26,7 @@ from podium.worker.context import WorkerContext
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
 from podium.worker.place import RunPlace
+from podium.worker.ports import OutputOf
 
 if TYPE_CHECKING:
     from podium.worker.attempt import Attempt
@@ -129,11 +130,13 @@ class Finisher:
         await anyio.Path(path).write_bytes(data)
         return await self._upload(path, "text/plain; charset=utf-8", name)
 
-    async def _upload(self, path: Path, media_type: str, name: str) -> ArtifactId:
+    async def _upload(
+        self, path: Path, media_type: str, name: str, output: OutputOf | None = None
+    ) -> ArtifactId:
         while True:
             try:
                 return await self._context.upload(
-                    path, media_type=media_type, name=name, task_id=self._order.task_id
+                    path, media_type=media_type, name=name, task_id=self._order.task_id, output=output
                 )
             except Unavailable as error:
                 log.info("%s: upload waits for the server: %s", self._order.run_id, error.message)
@@ -190,10 +193,18 @@ class Finisher:
             return m.failure_of(error)
 
     async def _keep_output(self) -> None:
-        """After the end is recorded, so that nobody waits for it: the raw output as an artifact."""
-        whole = await anyio.to_thread.run_sync(self._home.archive().finish)
-        if whole is not None:
-            await self._upload(whole, "application/gzip", f"{self._order.run_id}.out.gz")
+        """After the end is recorded, so that nobody waits for it: the raw output as artifacts. `out` last and
+        always, so that with it all is there."""
+        run_id = self._order.run_id
+        streams: tuple[Literal["err", "out"], ...] = ("err", "out")
+        for stream in streams:
+            whole, size = await anyio.to_thread.run_sync(self._home.archive(stream).finish)
+            if size or stream == "out":
+                output = OutputOf(run_id=run_id, stream=stream, size=size)
+                try:
+                    await self._upload(whole, "application/gzip", f"{run_id}.{stream}.gz", output)
+                except (NotFound, Conflict) as error:  # an older backup came back: it knows no such end
+                    log.warning("the output of %s is not wanted: %s", run_id, error.message)
 
     def _closing_notices(self) -> tuple[e.RunFact, ...]:
         text = read_tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()

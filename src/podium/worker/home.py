@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -41,8 +41,8 @@ class RunHome:
         self._halted = self.path / "halted"
         self._argv = self.path / "argv.json"
 
-    def archive(self) -> OutputArchive:
-        return OutputArchive(self.process / "out", self.path)
+    def archive(self, stream: Literal["out", "err"] = "out") -> OutputArchive:
+        return OutputArchive(self.process / stream, self.path)
 
     def store_order(self, order: RunOrder) -> None:
         """From here on the run survives us; a loss of power only after `settle_order`."""

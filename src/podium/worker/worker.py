@@ -128,7 +128,8 @@ class Worker:
             case m.AskProcess():
                 return answer_process(self._home.run(message.run_id), self._phase(message.run_id))
             case m.AskOutput():
-                return answer_output(self._home.run(message.run_id), message)
+                home = self._home.run(message.run_id)
+                return await anyio.to_thread.run_sync(answer_output, home, message)
             case m.AskDiff():
                 return await self._answer_diff(message)
         return m.Accepted()
