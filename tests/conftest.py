@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 MARKER = "PODIUM_TEST_SESSION"
-TEST_CACHE = "PODIUM_TEST_CACHE"
-"""Where lanes keep the programs that they install; the only setting of ours that reaches a test."""
+FOR_TESTS = "PODIUM_TEST_"
+"""Settings of the tests themselves: where lanes keep what they install, how long the long ones take."""
 LEFT_BEHIND_GRACE_S = 5.0
 
 # Examples on two busy cores may be slow without being wrong; the per-test timeout is the limit.
@@ -26,7 +26,7 @@ settings.load_profile("podium")
 def pytest_configure() -> None:
     """Nothing that the developer has set for their own Podium or git may reach a test."""
     for name in list(os.environ):
-        if name.startswith(("PODIUM_", "GIT_")) and name != TEST_CACHE:
+        if name.startswith(("PODIUM_", "GIT_")) and not name.startswith(FOR_TESTS):
             del os.environ[name]
     os.environ[MARKER] = uuid.uuid4().hex
 

@@ -4,8 +4,36 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import anyio
+
+T = TypeVar("T")
+LOOK_EVERY_S = 0.01
+
+
+def eventually(condition: Callable[[], T], within_s: float = 30.0, *, every_s: float = LOOK_EVERY_S) -> T:
+    """What `condition` answers once that is true. For what tells nobody that it changed: all else is waited
+    for. The one place where tests look again and again."""
+    end = time.monotonic() + within_s
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"{condition.__qualname__} was not true within {within_s:g} s"
+        time.sleep(every_s)
+    return answer
+
+
+async def eventually_in_loop(
+    condition: Callable[[], T], within_s: float = 30.0, *, every_s: float = LOOK_EVERY_S
+) -> T:
+    """The same while the event loop goes on."""
+    end = time.monotonic() + within_s
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"{condition.__qualname__} was not true within {within_s:g} s"
+        await anyio.sleep(every_s)
+    return answer
 
 
 def git(path: Path, *words: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from podium.kernel.config import Settings
+from podium.kernel.config import ONLY_IN_FILE, Settings
 
 HEAD = """# Configuration
 
@@ -19,6 +19,17 @@ of `podium up`; the later wins. An unknown key is refused, naming the one that w
 `podium doctor --config` shows each value in force and where it comes from. `$PODIUM_HOME` itself (default
 `~/.podium`) holds everything that Podium writes.
 
+The table `[harnesses]` gives further kinds of agents a name:
+
+```
+[harnesses]
+mine = "my_package.my_module:MyHarness"
+```
+
+A harness is a class as `podium.harness.base` describes it, importable where Podium runs (server and every
+worker). All that are named are loaded at the start, and one that cannot be is an error there; what is merely
+installed is never looked at. A name of ours in the table replaces ours.
+
 | setting | variable | default | meaning |
 |---|---|---|---|
 """
@@ -26,7 +37,7 @@ of `podium up`; the later wins. An unknown key is refused, naming the one that w
 
 def reference() -> str:
     rows = (
-        f"| `{name}` | `PODIUM_{name.upper()}` | {_shown(default)} | {meaning} |"
+        f"| `{name}` | {_variable(name)} | {_shown(default)} | {meaning} |"
         for name, default, meaning in settings()
     )
     return HEAD + "\n".join(rows) + "\n"
@@ -52,8 +63,12 @@ def _docstrings(source: str) -> dict[str, str]:
     return found
 
 
+def _variable(name: str) -> str:
+    return "only in the file" if name in ONLY_IN_FILE else f"`PODIUM_{name.upper()}`"
+
+
 def _shown(default: Any) -> str:
-    if default is None:
+    if default is None or default == {}:
         return "unset"
     return f"`{str(default).lower() if isinstance(default, bool) else format(default)}`"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from podium.testing.fleet import Fleet
-from tests.support import git, make_repository, script  # noqa: F401 (for the tests beside this file)
+from tests.support import eventually, git, make_repository, script  # noqa: F401 (for the tests beside this file)
 
 
 @pytest.fixture(params=["embedded", "separate"])
@@ -36,11 +36,7 @@ def open_task(fleet: Fleet, prompt: str, repository: Path | None = None, **field
 
 def wait_for(fleet: Fleet, task_id: str, kind: str, timeout_s: float = 30.0) -> None:
     """Until the log of a task has an event of that type."""
-    import time
-
-    end = time.monotonic() + timeout_s
-    while not fleet.events(task=task_id, type=kind):
-        assert time.monotonic() < end, f"no {kind} within {timeout_s:g} s"
+    eventually(lambda: fleet.events(task=task_id, type=kind), timeout_s)
 
 
 def ends(fleet: Fleet) -> list[tuple[str, str]]:

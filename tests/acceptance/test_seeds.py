@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 
 from podium.testing.fleet import Fleet
 
-from .conftest import ends, git, open_task, script, wait_for
+from .conftest import ends, eventually, git, open_task, script, wait_for
 
 ENDED = {"task.done", "task.failed", "task.cancelled"}
 
@@ -42,9 +41,7 @@ def counted(fleet: Fleet, task: str) -> Counter[str]:
 
 def called(fleet: Fleet, task: str, times: int) -> None:
     """Until the agent has begun that many steps."""
-    end = time.monotonic() + 30
-    while len(fleet.events(task=task, type="run.tool_called")) < times:
-        assert time.monotonic() < end, f"fewer than {times} steps within 30 s"
+    eventually(lambda: len(fleet.events(task=task, type="run.tool_called")) >= times)
 
 
 def alive(pid: int) -> bool:

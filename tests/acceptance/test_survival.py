@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from podium.testing.fleet import PODIUM, Fleet
 
-from .conftest import ends, open_task, script, wait_for
+from .conftest import ends, eventually, open_task, script, wait_for
 
 
 def run_of(fleet: Fleet, task_id: str) -> dict:
@@ -55,21 +56,40 @@ def test_twenty_runs_in_flight_survive_a_term_and_are_all_adopted(tmp_path):
     fleet.stop()
 
 
-def test_down_with_stop_agents_leaves_no_process_and_the_tasks_go_on_later(fleet, tmp_path):
+def processes_of_runs(run_ids: set[str]) -> list[str]:
+    """Command lines of whatever has one of these runs in its environment, agents and their children."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+            if run_ids & {line.removeprefix("PODIUM_RUN=") for line in environ}:
+                found.append((folder / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_down_with_stop_agents_leaves_no_process_and_the_tasks_go_on_later(tmp_path, separate):
+    fleet = Fleet(tmp_path / "home", separate=separate, capacity=20)
+    fleet.start_all()
     gate = tmp_path / "gate"
-    tasks = [open_task(fleet, script({"do": "fork"}, {"do": "wait", "file": str(gate)})) for _ in range(4)]
+    tasks = [open_task(fleet, script({"do": "fork"}, {"do": "wait", "file": str(gate)})) for _ in range(20)]
     for task in tasks:
-        wait_for(fleet, task, "run.tool_called")
-    pids = [run_of(fleet, task)["pid"] for task in tasks]
+        eventually(lambda task=task: len(fleet.events(task=task, type="run.tool_called")) == 2)
+    runs = {run_of(fleet, task)["id"] for task in tasks}
+    assert len(processes_of_runs(runs)) >= 40, "twenty agents and what each has forked"
+    holders = fleet.holders()
+    assert runs <= set(holders)
     told = fleet.cli("down", "--stop-agents")
     assert told.returncode == 0, told.stderr
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert processes_of_runs(runs) == []
+    assert [pid for run, pid in holders.items() if run in runs and Path(f"/proc/{pid}/exe").exists()] == []
     fleet.kill_all()
     gate.touch()
     fleet.start_all()
-    assert [fleet.wait_ended(task)["state"]["word"] for task in tasks] == ["done"] * 4
+    assert [fleet.wait_ended(task)["state"]["word"] for task in tasks] == ["done"] * 20
+    fleet.stop()
 
 
 def test_a_second_daemon_on_one_home_refuses_within_two_seconds(fleet):
@@ -103,23 +123,29 @@ def test_a_worker_frozen_beyond_its_lease_is_refused_when_it_goes_on(tmp_path):
     fleet.stop()
 
 
-def test_a_server_that_comes_back_an_hour_later_adopts_and_doubles_nothing(tmp_path):
-    fleet = Fleet(tmp_path / "home", separate=False)
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_server_that_comes_back_an_hour_later_adopts_and_doubles_nothing(tmp_path, separate):
+    fleet = Fleet(tmp_path / "home", separate=separate)
     fleet.start_all()
     gate = tmp_path / "gate"
-    task = open_task(fleet, script({"do": "wait", "file": str(gate)}, {"do": "say", "text": "x"}))
-    wait_for(fleet, task, "run.tool_called")
+    prompt = script({"do": "wait", "file": str(gate)}, {"do": "say", "text": "x"})
+    tasks = [open_task(fleet, prompt) for _ in range(5)]
+    for task in tasks:
+        wait_for(fleet, task, "run.tool_called")
+    before = [(run_of(fleet, task)["id"], run_of(fleet, task)["pid"]) for task in tasks]
     fleet.kill("server")
-    for offset in ("3600", "-3600", "315360000"):
+    for number, offset in enumerate(("3600", "-3600", "315360000"), start=1):
         fleet.environ["PODIUM_CLOCK_OFFSET_S"] = offset
         fleet.start_all()
-        wait_for(fleet, task, "run.adopted")
-        assert fleet.call("GET", f"/tasks/{task}")["reruns"] == 0
+        for task in tasks:
+            eventually(lambda t=task, n=number: len(fleet.events(task=t, type="run.adopted")) == n)
+        assert [fleet.call("GET", f"/tasks/{task}")["reruns"] for task in tasks] == [0] * 5
         fleet.kill("server")
     fleet.start_all()
     gate.touch()
-    assert fleet.wait_ended(task)["state"]["word"] == "done"
-    assert ends(fleet) == [(task, "s0"), (task, "s1")]
+    assert [fleet.wait_ended(task)["state"]["word"] for task in tasks] == ["done"] * 5
+    assert [(run_of(fleet, task)["id"], run_of(fleet, task)["pid"]) for task in tasks] == before
+    assert ends(fleet) == sorted((task, step) for task in tasks for step in ("s0", "s1"))
     fleet.stop()
 
 
@@ -174,3 +200,23 @@ def test_the_demo_is_green_by_its_own_json(tmp_path):
     assert set(told) == {"tasks", "changes", "url", "seconds"}
     assert [task["status"] for task in told["tasks"]] == ["review"] * 3
     assert [[check["verdict"] for check in change["checks"]] for change in told["changes"]] == [["pass"]] * 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a home read-only")
+@pytest.mark.parametrize("used", [False, True])
+def test_a_read_only_home_is_refused_at_once_and_left_as_it_was(tmp_path, used):
+    fleet = Fleet(tmp_path / "home", separate=False)
+    if used:
+        fleet.start_all()
+        fleet.stop()
+    before = sorted((path.name, path.stat().st_size) for path in fleet.home.iterdir())
+    subprocess.run(["mount", "--bind", str(fleet.home), str(fleet.home)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(fleet.home)], check=True)
+        told = subprocess.run([*PODIUM, "up"], env=fleet.environ, capture_output=True, text=True, timeout=30)
+    finally:
+        subprocess.run(["umount", "-l", str(fleet.home)], check=True)
+    assert (told.returncode, "Read-only file system" in told.stderr) == (1, True)
+    assert "PODIUM_HOME" in told.stderr, "the next step"
+    assert "Traceback" not in told.stderr
+    assert sorted((path.name, path.stat().st_size) for path in fleet.home.iterdir()) == before

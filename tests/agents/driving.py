@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from podium.harness.claude_code import ClaudeCode
 from podium.kernel import events as e
 from podium.kernel.ids import RunId, TaskId
 from podium.kernel.nouns import Agent, Check, Outcome, Permissions, Usage
+from tests.support import eventually
 
 RUN_TIMEOUT_S = 90
 """Cold starts on a loaded machine take seconds; the time is a limit, not a measurement."""
@@ -172,10 +172,9 @@ class Bench:
 def written_down(config: Path, word: str) -> None:
     """Wait until the CLI's own record of a conversation holds `word`: it writes a moment after it speaks, and
     what it has not written when it is killed it does again. Nothing tells us when, so this looks again."""
-    deadline = time.monotonic() + RUN_TIMEOUT_S
-    while not any(word in path.read_text() for path in config.glob("projects/*/*.jsonl")):
-        assert time.monotonic() < deadline, "the CLI wrote nothing down"
-        time.sleep(0.02)
+    eventually(
+        lambda: any(word in path.read_text() for path in config.glob("projects/*/*.jsonl")), RUN_TIMEOUT_S
+    )
 
 
 def playing(*turns: dict[str, Any], words: str = "Do it.") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import httpx
@@ -12,6 +11,7 @@ import pytest
 from bench.faults import POINTS, SERVER_POINTS, WORKER_POINTS
 from bench.observer import observe
 from podium.kernel.faultpoint import POINTS as NAMED
+from tests.support import eventually
 
 STEPS = [
     {"id": "one", "do": "edit", "path": "one.txt", "write": "1"},
@@ -41,8 +41,9 @@ def test_a_process_killed_there_loses_nothing_and_doubles_nothing(
         "checks": [{"name": "two", "argv": ["test", "-f", "two.txt"]}],
     }  # fmt: skip
     task, died = None, False
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+
+    def done_after_its_death() -> bool:
+        nonlocal task, died
         if not fleet.is_up(name):
             assert fleet.ended_by_kill(name), (fleet.home / f"{name}.out").read_text()[-2000:]
             died = True
@@ -50,11 +51,11 @@ def test_a_process_killed_there_loses_nothing_and_doubles_nothing(
         try:
             if task is None:
                 task = fleet.call("POST", "/tasks", body, key="the task", tries=1)["id"]
-            elif fleet.call("GET", f"/tasks/{task}", tries=1)["state"]["word"] == "done" and died:
-                break
+            return fleet.call("GET", f"/tasks/{task}", tries=1)["state"]["word"] == "done" and died
         except (RuntimeError, OSError, httpx.TransportError, json.JSONDecodeError):
-            pass  # away, not refused: asked again
-        time.sleep(0.02)
+            return False  # away, not refused: asked again
+
+    eventually(done_after_its_death, within_s=60)
     assert died, f"{point} was never passed"
     assert fleet.call("GET", f"/tasks/{task}")["state"]["word"] == "done"
     change = fleet.call("GET", f"/changes/{fleet.call('GET', f'/tasks/{task}')['change_id']}")

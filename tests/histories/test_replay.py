@@ -59,7 +59,7 @@ def test_the_recorded_logs_hold_every_kind_of_event_that_a_server_here_can_recor
     elsewhere = {
         # Of harnesses and servers that the rig does not have.
         e.RunThought, e.RunAsked, e.RunSessionKnown, e.RunAdopted, e.RunNoticed, e.ServerStarted,
-        e.ProjectRemoved, e.WorkerLeft,
+        e.ProjectRemoved, e.WorkerLeft, e.RunOutputKept,
     }  # fmt: skip
     assert set(e.Event.__args__) - elsewhere <= found
 

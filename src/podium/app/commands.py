@@ -19,10 +19,15 @@ from podium.app.home import Home
 from podium.cli.errors import run as run_group
 from podium.cli.main import build
 from podium.cli.work import Start
+from podium.client.api import Client
+from podium.harness.registry import check_harnesses
 from podium.kernel.config import Settings
 from podium.local.checkouts import locate
 from podium.local.commands import register
 from podium.local.config import home_path, load_settings
+from podium.local.snapshots import take
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def run() -> int:
@@ -39,14 +44,18 @@ def command_line() -> click.Group:
     return group
 
 
-def _locate(repo: str | None, base: str | None) -> Start:
-    repository, start, notes = locate(repo, base)
-    return Start(repository=repository, base=start, notes=notes)
+def _locate(client: Client, repo: str | None, base: str | None, include_dirty: bool) -> Start:
+    if include_dirty:
+        taken = take(client, repo)
+        return Start(repository=taken.repository, base=taken.base, snapshot=taken.artifact, notes=taken.notes)
+    found = locate(repo, base)
+    return Start(repository=found.repository, base=found.base, notes=found.notes)
 
 
 def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:
     home = Home(home_path())
-    settings, _ = load_settings(home.path, flags)
+    settings, origins = load_settings(home.path, flags)
+    check_harnesses(settings.harnesses, origins["harnesses"])
     return home, settings
 
 
@@ -76,6 +85,7 @@ def up(detach: bool, host: str | None, port: int | None, capacity: int | None, w
     _log_to(home.log if not sys.stderr.isatty() else None, settings)
     daemon = Daemon(home, settings)
     anyio.run(daemon.run)
+    _stop_listening()
 
 
 @click.command()
@@ -100,13 +110,17 @@ def worker(name: str, capacity: int | None) -> None:
 
     async def until_stopped() -> None:
         async with anyio.create_task_group() as tasks:
-            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                tasks.start_soon(work, home, settings, name)
+            tasks.start_soon(work, home, settings, name)
+            with anyio.open_signal_receiver(*STOPPING) as signals:
                 async for _ in signals:
-                    tasks.cancel_scope.cancel()
-                    return
+                    break
+            # From here on another one changes nothing: what is under way ends by itself.
+            for number in STOPPING:
+                signal.signal(number, lambda *_: None)
+            tasks.cancel_scope.cancel()
 
     anyio.run(until_stopped)
+    _stop_listening()
 
 
 @click.command()
@@ -120,7 +134,9 @@ def demo(context: click.Context, once: bool, as_json: bool) -> None:
     _, settings = _settings({"capacity": 3})
     once = once or as_json or not sys.stdout.isatty()
     _log_to(Path(os.devnull), settings)
-    context.exit(anyio.run(run_demo, settings, once, as_json))
+    code = anyio.run(run_demo, settings, once, as_json)
+    _stop_listening()
+    context.exit(code)
 
 
 @click.command()
@@ -136,6 +152,12 @@ def backup(target: Path, as_json: bool) -> None:
     else:
         click.echo(f"Saved to {target} ({done['bytes']:,} bytes, {done['artifacts']} artifacts).")
         click.echo(f"To restore: PODIUM_HOME={target} podium up")
+
+
+def _stop_listening() -> None:
+    """Nothing is left to stop; while Python puts itself away, a further Ctrl-C would still kill it."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _log_to(path: Path | None, settings: Settings) -> None:

@@ -146,6 +146,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         renew_every_s=settings.renew_every_s,
         affinity_wait_s=settings.affinity_wait_s,
         organisation=settings.organisation,
+        harnesses=settings.harnesses,
         keep_events=timedelta(days=settings.keep_events_days),
         keep_artifacts=timedelta(days=settings.keep_artifacts_days),
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from podium.app.background import running_server
@@ -21,12 +22,14 @@ from podium.app.demo_project import FILES, REPAIRS
 from podium.app.home import Home
 from podium.client.api import Client
 from podium.kernel.config import Settings
-from podium.kernel.errors import PodiumError
+from podium.kernel.errors import PodiumError, Timeout, Unavailable
 from podium.kernel.nouns import Change, Task
 from podium.local.config import home_path
 from podium.process.command import execute
 
 WAIT_S = 120.0
+SLICE_S = 0.5
+INTERRUPTED = 130
 PROJECT = "till"
 
 
@@ -64,7 +67,18 @@ class Demo:
         """Open three tasks and tell what happens until all have ended."""
         self.say("\nThree agents, one bug each, each in its own workspace:")
         tasks = [await anyio.to_thread.run_sync(self._open, repair) for repair in REPAIRS]
-        return [await anyio.to_thread.run_sync(self._client.wait, task.id, WAIT_S) for task in tasks]
+        end = time.monotonic() + WAIT_S
+        return [await self._ended(task, end) for task in tasks]
+
+    async def _ended(self, task: Task, end: float) -> Task:
+        """In slices, so that Ctrl-C waits for none of them for long: a thread cannot be cancelled."""
+        while True:
+            try:
+                return await anyio.to_thread.run_sync(self._client.wait, task.id, SLICE_S)
+            except (Timeout, Unavailable):
+                await anyio.lowlevel.checkpoint()
+                if time.monotonic() > end:
+                    raise
 
     def table(self, tasks: list[Task], changes: list[Change]) -> None:
         by_task = {change.task_id: change for change in changes}
@@ -99,8 +113,8 @@ class Demo:
 
 
 async def run_demo(settings: Settings, once: bool, as_json: bool) -> int:
-    """0 when every task is done and every check passed."""
-    began = time.monotonic()
+    """0 when every task is done and every check passed, 130 when it was stopped before that is known."""
+    began, code = time.monotonic(), INTERRUPTED
     async with _server(settings) as (home, url):
         with Client.from_home(home) as client:
             demo = Demo(home, client, quiet=as_json)
@@ -112,6 +126,7 @@ async def run_demo(settings: Settings, once: bool, as_json: bool) -> int:
                 check.verdict == "pass" for change in changes for check in change.checks
             )
             green = green and all(task.status.word in {"review", "done"} for task in tasks)
+            code = 0 if green else 1
             if as_json:
                 print(json.dumps(_result(tasks, changes, url, seconds)))
             else:
@@ -119,7 +134,7 @@ async def run_demo(settings: Settings, once: bool, as_json: bool) -> int:
                 _farewell(demo, tasks, home, url, seconds, green, once)
         if not once:
             await anyio.sleep_forever()
-    return 0 if green else 1
+    return code
 
 
 def _result(tasks: list[Task], changes: list[Change], url: str, seconds: float) -> dict[str, Any]:

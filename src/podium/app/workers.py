@@ -10,7 +10,7 @@ from pathlib import Path
 from podium import __version__
 from podium.app.home import Home, default_capacity, node_name
 from podium.bus.base import WorkerBus
-from podium.client.blobs import put_artifact
+from podium.client.blobs import fetch_artifact, put_artifact
 from podium.git.command import Git
 from podium.kernel.clock import Clock
 from podium.kernel.config import Settings
@@ -21,7 +21,7 @@ from podium.process.launcher import Launcher
 from podium.process.watch import directory_watch
 from podium.worker.context import WorkerContext
 from podium.worker.home import WorkerHome
-from podium.worker.ports import WorkerSettings
+from podium.worker.ports import OutputOf, WorkerSettings
 from podium.worker.report import Reporter
 from podium.worker.watching import Watching
 from podium.worker.worker import Worker, free_memory_bytes
@@ -44,6 +44,7 @@ async def worker_at(
     """A worker ready to `run()`; its template process lives as long as the block, agents longer."""
     files = WorkerHome(directory)
     files.open()
+    artifacts = Artifacts(address)
     watching = Watching(directory_watch())
     try:
         async with Launcher() as launcher:
@@ -55,6 +56,7 @@ async def worker_at(
                         capacity=settings.capacity or default_capacity(free_memory_bytes()),
                         version=__version__,
                         environ=dict(os.environ),
+                        harnesses=settings.harnesses,
                         finish_turn_s=settings.finish_turn_s,
                         keep_workspaces=settings.keep_workspaces,
                     ),
@@ -65,7 +67,8 @@ async def worker_at(
                     watching=watching,
                     git=Git(execute, directory / "git-home", os.environ),
                     execute=execute,
-                    upload=_Uploads(address),
+                    upload=artifacts.upload,
+                    download=artifacts.download,
                     clock=clock,
                 )
             )
@@ -73,13 +76,27 @@ async def worker_at(
         watching.close()
 
 
-class _Uploads:
+class Artifacts:
+    """The server's artifacts over HTTP, wherever it is now."""
+
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    async def __call__(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+    async def upload(
+        self, path: Path, *, media_type: str, name: str, task_id: TaskId, output: OutputOf | None
+    ) -> ArtifactId:
+        url, token = await self._server()
+        about = {"task": str(task_id)}
+        if output is not None:
+            about |= {"run": output.run_id, "stream": output.stream, "size": str(output.size)}
+        return await put_artifact(url, token, path, media_type=media_type, name=name, about=about)
+
+    async def download(self, artifact_id: ArtifactId, path: Path) -> None:
+        url, token = await self._server()
+        await fetch_artifact(url, token, artifact_id, path)
+
+    async def _server(self) -> tuple[str, str]:
         try:
-            url, token = await self._address()
+            return await self._address()
         except FileNotFoundError as error:
             raise Unavailable("the server is not up") from error
-        return await put_artifact(url, token, path, media_type=media_type, name=name, task_id=task_id)

@@ -156,6 +156,8 @@ class RunOrder(_Message, frozen=True, kw_only=True, tag="run_order"):
     prompt: str
     repository: str | None = None
     base: str | None = None
+    snapshot: ArtifactId | None = None
+    """The bundle whose commit is the base, to be fetched from the server."""
     branch: str
     checks: tuple[Check, ...] = ()
     workspace_of: RunId

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from podium import __version__
-from podium.cli import nouns, work
+from podium.cli import work
+from podium.cli.nouns import agents, changes, events, projects, runs, tasks, workers
 from podium.cli.work import Locate, StartServer
 
 DAY_TO_DAY = ("run", "ps", "logs", "wait", "diff", "apply", "cancel", "diagnose", "status")
@@ -42,8 +43,14 @@ def build(*, locate: Locate, start_server: StartServer) -> click.Group:
     podium.add_command(work.run_command(locate, start_server))
     for verb in (work.ps, work.logs, work.wait, work.cancel, work.diagnose, work.diff, work.show_status):
         podium.add_command(verb)
-    for group in (
-        nouns.tasks, nouns.runs, nouns.changes, nouns.projects, nouns.agents, nouns.workers, nouns.events
-    ):  # fmt: skip
-        podium.add_command(group)
+    for noun in (
+        tasks.tasks,
+        runs.runs,
+        changes.changes,
+        projects.projects,
+        agents.agents,
+        workers.workers,
+        events.events,
+    ):
+        podium.add_command(noun)
     return podium

@@ -12,12 +12,13 @@ import click
 from msgspec import Struct
 
 from podium.cli import follow as following
-from podium.cli.errors import TIMED_OUT
+from podium.cli.errors import INTERRUPTED, TIMED_OUT
 from podium.cli.output import Painted, ago, facts, json_options, one_line, short, shown, status, table
 from podium.cli.references import change_of, is_over, run_of, task_of
 from podium.client.api import Client, connect
 from podium.client.home import ServerFile
 from podium.kernel.errors import InvalidRequest, Timeout, Unavailable
+from podium.kernel.ids import ArtifactId
 from podium.kernel.states import TASK_TERMINAL
 
 WATCH_EVERY_S = 1.0
@@ -29,11 +30,13 @@ class Start(Struct, frozen=True, kw_only=True):
 
     repository: str | None
     base: str | None = None
+    snapshot: ArtifactId | None = None
     notes: tuple[str, ...] = ()
 
 
-Locate = Callable[[str | None, str | None], Start]
-"""(--repo, --base) → where to start; given by whoever knows this machine's checkouts."""
+Locate = Callable[[Client, str | None, str | None, bool], Start]
+"""(client, --repo, --base, --include-dirty) → where to start, uncommitted work uploaded; given by whoever
+knows this machine's checkouts."""
 StartServer = Callable[[], ServerFile]
 
 
@@ -44,6 +47,7 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
     @click.argument("prompt")
     @click.option("--repo", help="Path, URL or owner/name; default: the checkout you are in.")
     @click.option("--base", help="Branch, tag or commit to start from; default: HEAD.")
+    @click.option("--include-dirty", is_flag=True, help="Start from uncommitted and untracked files too.")
     @click.option("--target", help="Branch the change is meant for.")
     @click.option("--project", help="Project, by name or id.")
     @click.option("--agent", help="Which agent; default: claude.")
@@ -56,7 +60,9 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
     def run(prompt: str, **given: Any) -> int:
         """Open a task for an agent and follow it. PROMPT `-` reads it from stdin."""
         client = _connected(start_server)
-        start = locate(given["repo"], given["base"])
+        if given["include_dirty"] and given["base"] is not None:
+            raise click.UsageError("--include-dirty starts from your checkout as it is: leave out --base.")
+        start = locate(client, given["repo"], given["base"], given["include_dirty"])
         quiet = given["as_json"] or given["field"] is not None
         for note in () if quiet else start.notes:
             click.echo(click.style(note, dim=True), err=True)
@@ -67,6 +73,7 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
             project=given["project"],
             repository=start.repository,
             base=start.base,
+            snapshot=start.snapshot,
             target=given["target"],
             checks=_checks(given["checks"]),
             priority=given["priority"],
@@ -89,7 +96,7 @@ def _follow(client: Client, task_id: str, given: dict[str, Any]) -> int:
             following.print_transcript(client, task_id, follow=True, as_json=False)
         except KeyboardInterrupt:
             click.echo(f"\nThe task goes on. Follow it again: podium logs -f {task_id}", err=True)
-            return 0
+            return INTERRUPTED
     task = client.wait(task_id, timeout_s=given["timeout_s"])
     if not shown(task, given["as_json"], given["field"]):
         following.epilogue(task)
@@ -135,7 +142,7 @@ def logs(reference: str, follow: bool, as_json: bool) -> int:
     try:
         following.print_transcript(client, task_id, follow=follow, as_json=as_json, run_id=run_id)
     except KeyboardInterrupt:
-        return 0
+        return INTERRUPTED
     return 0
 
 

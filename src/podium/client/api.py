@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 
+from podium.client.blobs import put_artifact
 from podium.client.errors import error_from
 from podium.client.home import Target, find_target, target_of
 from podium.client.pages import (
@@ -31,6 +33,7 @@ from podium.client.pages import (
 from podium.client.sse import Message, messages
 from podium.client.transport import ANSWER_S, Transport
 from podium.kernel.errors import PodiumError, Timeout, Unavailable
+from podium.kernel.ids import ArtifactId
 from podium.kernel.nouns import Agent, Artifact, Change, Project, Run, Task
 
 T = TypeVar("T")
@@ -57,6 +60,7 @@ class Client:
         pause: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._target = target
         self._transport = Transport(target)
         self._pause = pause
         self._monotonic = monotonic
@@ -81,7 +85,7 @@ class Client:
     # ---- tasks -------------------------------------------------------------------------------------------
 
     def open_task(self, prompt: str, *, key: str | None = None, **fields: Any) -> Task:
-        """`fields`: agent, title, project, repository, base, target, checks, priority, source."""
+        """`fields`: agent, title, project, repository, base, snapshot, target, checks, priority, source."""
         given = {name: value for name, value in fields.items() if value is not None}
         return self._ask(Task, "POST", "/tasks", body={"prompt": prompt, **given}, key=key)
 
@@ -154,8 +158,11 @@ class Client:
     def diagnose(self, run_id: str) -> dict[str, Any]:
         return self._ask(dict[str, Any], "GET", f"/runs/{_part(run_id)}/diagnose")
 
-    def output(self, run_id: str, *, stream: str = "out", offset: int = 0) -> Output:
-        query = {"stream": stream, "offset": offset}
+    def output(
+        self, run_id: str, *, stream: str = "out", offset: int = 0, limit: int | None = None
+    ) -> Output:
+        """A part of a run's raw output, while it works and afterwards; `next` and `size` say what is left."""
+        query = {"stream": stream, "offset": offset, "limit": limit}
         answer = self._transport.send("GET", f"/runs/{_part(run_id)}/output", query=query)
         names = ("offset", "next", "size")
         places = {name: int(answer.headers[f"podium-{name}"]) for name in names}
@@ -231,6 +238,13 @@ class Client:
     ) -> Page[Artifact]:
         query = {"limit": limit, "after": after, "task": task}
         return self._ask(Page[Artifact], "GET", "/artifacts", query=query)
+
+    def put_artifact(self, path: Path, *, name: str, media_type: str) -> ArtifactId:
+        """Store a file's bytes; again is no change. Raises NotFound, Unavailable, TooLarge, StorageFull."""
+        import anyio
+
+        url, token = self._target.url, self._target.token
+        return anyio.run(partial(put_artifact, url, token, path, media_type=media_type, name=name))
 
     def artifact(self, artifact_id: str) -> Iterator[bytes]:
         """Its bytes, in pieces."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -11,17 +12,18 @@ from sqlalchemy import select
 
 from podium.engine.repositories import canonical_repository, parse_base
 from podium.git.names import parse_branch
-from podium.harness.registry import harness_class, known_harnesses
+from podium.harness.registry import harness_class
 from podium.kernel import events as e
 from podium.kernel.errors import Conflict, IllegalMove, InvalidRequest, NotFound
 from podium.kernel.fold import Stamp, first_state
-from podium.kernel.ids import ChangeId, IdMaker, ProjectId, RunId, TaskId
+from podium.kernel.ids import ArtifactId, ChangeId, IdMaker, ProjectId, RunId, TaskId, parse_id
 from podium.kernel.nouns import (
     MAX_CHECKS,
     MAX_PROMPT_BYTES,
     Agent,
     CancelIntent,
     Check,
+    KeptOutput,
     Limits,
     Name,
     Permissions,
@@ -31,11 +33,12 @@ from podium.kernel.nouns import (
     Source,
     Task,
 )
-from podium.kernel.states import TASK_TERMINAL, RunState, State, TaskState
+from podium.kernel.states import RUN_TERMINAL, TASK_TERMINAL, RunState, State, TaskState
 from podium.kernel.status import QUEUED
 from podium.store import schema
 from podium.store.unit import Unit
 
+Stream = Literal["out", "err"]
 MAX_TITLE = 200
 MAX_REASON = 2_000
 Reference = Annotated[str, Meta(min_length=1, max_length=1_000)]
@@ -50,6 +53,8 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project: Annotated[str, Meta(max_length=100)] | None = None
     repository: Reference | None = None
     base: Reference | None = None
+    snapshot: Annotated[str, Meta(max_length=100)] | None = None
+    """Artifact: a git bundle with one commit, `refs/podium/snapshot`, that the run starts from."""
     target: Reference | None = None
     checks: Annotated[tuple[Check, ...], Meta(max_length=MAX_CHECKS)] | None = None
     priority: Priority = 0
@@ -97,9 +102,10 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
         raise NotFound(f"there is no agent {ask.agent!r}", hint="list them with: podium agents list")
     project = _project(unit, ask.project) if ask.project is not None else None
     repository = ask.repository or (project.repository if project else None)
-    if repository is None and (ask.base or ask.target):
+    if repository is None and (ask.base or ask.target or ask.snapshot):
         raise InvalidRequest(
-            "a base or target needs a repository", hint="name the repository too, or a project that has one"
+            "a base, target or snapshot needs a repository",
+            hint="name the repository too, or a project that has one",
         )
     task = Task(
         id=TaskId(ids.new("task")),
@@ -110,6 +116,7 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
         priority=ask.priority,
         repository=canonical_repository(repository, organisation=organisation) if repository else None,
         base=parse_base(ask.base) if ask.base else None,
+        snapshot=ArtifactId(parse_id("artifact", ask.snapshot)) if ask.snapshot else None,
         target=parse_branch(ask.target) if ask.target else (project.target if project else None),
         checks=_checks(ask.checks if ask.checks is not None else (project.checks if project else ())),
         created_at=unit.now,
@@ -199,13 +206,16 @@ def remove_project(unit: Unit, reference: str, *, by: str) -> None:
     unit.record(e.ProjectRemoved(project_id=project.id), by=by)
 
 
-def define_agent(unit: Unit, name: str, ask: DefineAgent, *, by: str) -> Agent:
-    """Create or replace an agent. Runs already queued keep the configuration they were queued with."""
-    if ask.harness not in known_harnesses():
-        known = ", ".join(sorted(known_harnesses()))
-        raise InvalidRequest(f"there is no harness {ask.harness!r}", hint=f"choose one of: {known}")
+def define_agent(
+    unit: Unit, name: str, ask: DefineAgent, *, by: str, harnesses: Mapping[str, str] | None = None
+) -> Agent:
+    """Create or replace an agent. Runs already queued keep the configuration they were queued with.
+
+    `harnesses`: those of the configuration. Raises InvalidRequest for an unknown one, naming the known.
+    """
+    implementation = harness_class(ask.harness, harnesses)
     agent = msgspec.convert({"name": name, **msgspec.structs.asdict(ask)}, Agent)
-    harness_class(ask.harness).validate(agent)
+    implementation.validate(agent)
     unit.record(e.AgentDefined(agent=agent), by=by)
     return agent
 
@@ -222,6 +232,17 @@ def note_applied(unit: Unit, change_id: str, where: str, *, by: str) -> None:
     unit.record(e.ChangeApplied(task_id=change.task_id, change_id=ChangeId(change.id), where=where), by=by)
 
 
+def keep_output(unit: Unit, run_id: str, stream: Stream, output: KeptOutput, *, by: str) -> None:
+    """A run's raw output is stored; again is no change. Raises NotFound, Conflict while the run is open."""
+    run = unit.run(run_id)
+    if run.state.word not in RUN_TERMINAL:
+        raise Conflict(f"{run_id} has not ended", hint="its output is read from its worker until then")
+    unit.claim_artifact(output.artifact, run.task_id)
+    if (run.out if stream == "out" else run.err) != output:
+        kept = e.RunOutputKept(task_id=run.task_id, run_id=run.id, stream=stream, output=output)
+        unit.record(kept, by=by)
+
+
 def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str, ids: IdMaker) -> Task:
     stamp = Stamp(seq=0, at=unit.now, by=by)
     run_id = RunId(ids.new("run"))
@@ -235,11 +256,22 @@ def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str
         created_at=unit.now,
         state=first_state(RunState.QUEUED, stamp),
     )
+    if task.snapshot is not None:
+        _claim(unit, task.snapshot, task.id)
     unit.set_prompt(task.id, prompt)
     unit.record(e.TaskOpened(task=task), by=by)
     unit.record(e.RunQueued(run=run), by=by)
     unit.flush()
     return unit.task(task.id)
+
+
+def _claim(unit: Unit, snapshot: ArtifactId, task_id: TaskId) -> None:
+    """The task owns the snapshot from here on, so that retention leaves it. Raises NotFound."""
+    if not unit.claim_artifact(snapshot, task_id):
+        raise NotFound(
+            f"the snapshot {snapshot} is not here (any more)",
+            hint="send its bytes first, PUT /artifacts/ID; or open the task anew: podium run --include-dirty",
+        )
 
 
 def _first_state(unit: Unit, by: str) -> State[TaskState]:

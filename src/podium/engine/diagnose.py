@@ -26,6 +26,7 @@ class Issue(StrEnum):
     AUTH_REQUIRED = "auth_required"
     RATE_LIMITED = "rate_limited"
     PROGRAM_MISSING = "program_missing"
+    LAUNCH_FAILED = "launch_failed"
     WAITING_FOR_PERSON = "waiting_for_person"
     CANCELLED = "cancelled"
     COMPLETED = "completed"
@@ -71,6 +72,11 @@ _BY_REASON = {
         Issue.PROGRAM_MISSING,
         "the agent's program is not installed on that machine",
         "install it, check with `podium doctor`, then: podium tasks retry TASK",
+    ),
+    Reason.LAUNCH_FAILED: (
+        Issue.LAUNCH_FAILED,
+        "its machine could not start the program, although that may be installed: nothing has run",
+        "look for too little memory or too many processes there, then: podium tasks retry TASK",
     ),
 }
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, func, select
+from sqlalchemy import Select, func, select
 
 from podium.bus.messages import RunOrder
 from podium.engine.orders import order_for
@@ -28,13 +28,24 @@ AFFINITY_WAIT_S = 60.0
 
 _runs = schema.runs
 _SLOTTED = [str(state) for state in RUN_SLOTTED]
+# Built once: a submitted task waits for these, and building costs more than running them.
+_BY_WORKER, _BY_PROJECT = (
+    select(column, func.count()).where(_runs.c.open == 1, _runs.c.state.in_(_SLOTTED)).group_by(column)
+    for column in (_runs.c.worker_id, _runs.c.project_id)
+)
+_QUEUED = (
+    select(_runs.c.id, _runs.c.project_id, _runs.c.doc)
+    .where(_runs.c.open == 1, _runs.c.state == str(RunState.QUEUED))
+    .order_by(_runs.c.priority.desc(), _runs.c.id)
+    .limit(LOOK_AHEAD)
+)
 
 
 def dispatch(
     unit: Unit, capacities: Mapping[WorkerId, int], *, affinity_wait_s: float = AFFINITY_WAIT_S
 ) -> list[tuple[WorkerId, RunOrder]]:
     """Lease as many queued runs as there are free slots; returns the orders to send after the commit."""
-    used = dict(_counted(unit, _runs.c.worker_id))
+    used = _counted(unit, _BY_WORKER)
     free = {worker: capacity - used.get(worker, 0) for worker, capacity in capacities.items()}
     if not any(slots > 0 for slots in free.values()):
         return []
@@ -58,14 +69,8 @@ def lease(unit: Unit, run: Run, worker: WorkerId) -> RunOrder:
 
 
 def _queue(unit: Unit, affinity_wait_s: float) -> list[Waiting]:
-    query = (
-        select(_runs.c.id, _runs.c.project_id, _runs.c.doc)
-        .where(_runs.c.open == 1, _runs.c.state == str(RunState.QUEUED))
-        .order_by(_runs.c.priority.desc(), _runs.c.id)
-        .limit(LOOK_AHEAD)
-    )
     waiting = []
-    for row in unit.connection.execute(query).all():
+    for row in unit.connection.execute(_QUEUED).all():
         run = msgspec.json.decode(row.doc, type=Run)
         waiting.append(
             Waiting(
@@ -87,12 +92,9 @@ def _places(unit: Unit, queue: list[Waiting]) -> dict[str, int]:
     capped = [p for row in rows if (p := msgspec.json.decode(row.doc, type=Project)).max_running is not None]
     if not capped:
         return {}
-    running = dict(_counted(unit, _runs.c.project_id))
+    running = _counted(unit, _BY_PROJECT)
     return {p.id: (p.max_running or 0) - running.get(p.id, 0) for p in capped}
 
 
-def _counted(unit: Unit, column: Column[Any]) -> list[tuple[str, int]]:
-    query = (
-        select(column, func.count()).where(_runs.c.open == 1, _runs.c.state.in_(_SLOTTED)).group_by(column)
-    )
-    return [(row[0], int(row[1])) for row in unit.connection.execute(query)]
+def _counted(unit: Unit, query: Select[Any]) -> dict[str, int]:
+    return {row[0]: int(row[1]) for row in unit.connection.execute(query)}

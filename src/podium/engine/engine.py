@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -19,13 +20,13 @@ from podium.engine.dispatch import AFFINITY_WAIT_S, dispatch
 from podium.engine.finish import Bundle, finish
 from podium.engine.ingest import ingest, moves_a_run
 from podium.engine.leases import expire_worker, holders, lose_run, refused, welcome
-from podium.engine.mirrors import ServerMirrors
+from podium.engine.mirrors import Imported, ServerMirrors
 from podium.engine.orders import held_by, orders_due
 from podium.engine.roster import LEASE_TTL_S, RENEW_EVERY_S, Roster
 from podium.git.base import MissingPrerequisite
-from podium.kernel.errors import PodiumError
+from podium.kernel.errors import NotFound, PodiumError
 from podium.kernel.faultpoint import reach
-from podium.kernel.ids import IdMaker, RunId, WorkerId
+from podium.kernel.ids import ArtifactId, IdMaker, RunId, TaskId, WorkerId
 from podium.kernel.nouns import Reason, Run
 from podium.kernel.states import RunState
 from podium.store.store import Store
@@ -41,6 +42,8 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     affinity_wait_s: float = AFFINITY_WAIT_S
     organisation: str | None = None
     """Base URL that turns `owner/name` into a repository."""
+    harnesses: dict[str, str] = {}
+    """Of the configuration, beside ours."""
     keep_events: timedelta = timedelta(days=30)
     keep_artifacts: timedelta = timedelta(days=30)
 
@@ -165,7 +168,7 @@ class Engine:
         if report.captured is not None:
             path = self.store.artifacts.path(report.captured.bundle)
             try:
-                imported = await self.mirrors.take_in(report.run_id, report.captured, path)
+                imported = await self._imported(report.run_id, report.captured, path)
             except MissingPrerequisite:
                 return m.Finished(verdict="need_full")
             size = (await anyio.Path(path).stat()).st_size
@@ -175,6 +178,25 @@ class Engine:
         reach("finish.committed")
         self.wake()
         return m.Finished(verdict="taken" if taken else "refused")
+
+    async def _imported(self, run_id: RunId, captured: m.Captured, path: Path) -> Imported:
+        try:
+            return await self.mirrors.take_in(run_id, captured, path)
+        except MissingPrerequisite:
+            task = await self.store.writer.run(
+                lambda unit: unit.task(unit.run(run_id).task_id), durable=False
+            )
+            if task.snapshot is None:
+                raise
+            await self._take_in_snapshot(captured.repository, task.id, task.snapshot)
+            return await self.mirrors.take_in(run_id, captured, path)
+
+    async def _take_in_snapshot(self, repository: str, task_id: TaskId, snapshot: ArtifactId) -> None:
+        try:
+            path = self.store.artifacts.path(snapshot)
+        except NotFound:
+            return
+        await self.mirrors.take_in_snapshot(repository, task_id, path)
 
     async def _lose(self, run_id: RunId, detail: str) -> None:
         await self.store.writer.run(lambda unit: lose_run(unit, run_id, Reason.WORKSPACE, detail, self.ids))
@@ -207,7 +229,8 @@ class Engine:
         reach("dispatch.before_send")
         for worker, order in orders:
             self._send(worker, order)
-            self._warm(order.repository)
+            if order.repository is not None and self._tasks is not None:
+                self._tasks.start_soon(self._warm, order.repository, order)
 
     def _send(self, worker: WorkerId, message: m.ToWorker) -> None:
         if self._tasks is not None:
@@ -220,9 +243,11 @@ class Engine:
             # The row is the order: the next hello or renewal carries it again.
             log.info("%s not told of %s: %s", worker, type(message).__name__, error.message)
 
-    def _warm(self, repository: str | None) -> None:
-        if repository is not None and self._tasks is not None:
-            self._tasks.start_soon(self.mirrors.warm, repository)
+    async def _warm(self, repository: str, order: m.RunOrder) -> None:
+        """Have ready what the import at the end of the run will need."""
+        await self.mirrors.warm(repository)
+        if order.snapshot is not None:
+            await self._take_in_snapshot(repository, order.task_id, order.snapshot)
 
     async def _watch_leases(self) -> None:
         while True:

@@ -73,6 +73,7 @@ def _draft(unit: Unit, task: Task, run: Run, report: RunFinished, bundle: Bundle
         leftover=captured.leftover,
         drift=captured.drift,
         bundle=captured.bundle,
+        snapshot=task.snapshot,
         checks=report.checks,
         created_at=unit.now,
         state=first_state(ChangeState.DRAFT, Stamp(seq=0, at=unit.now, by="engine")),

@@ -28,6 +28,10 @@ _ADVANCE = (
         last_output_at=bindparam("b_at"),
     )
 )
+# Built once; the list of ids expands when it is executed, on every database.
+_POSITIONS = select(
+    _runs.c.id, _runs.c.fence, _runs.c.state, _runs.c.worker_id, _runs.c.out_offset, _runs.c.decoder
+).where(_runs.c.id.in_(bindparam("b_ids", expanding=True)))
 _RANK = {
     RunState.LEASED: 0,
     RunState.STARTING: 1,
@@ -105,15 +109,7 @@ def _catch_up(unit: Unit, present: RunState, event: e.RunFact, *, by: str) -> No
 
 
 def _positions(unit: Unit, run_ids: Sequence[RunId]) -> dict[str, dict[str, Any]]:
-    columns = (
-        _runs.c.id,
-        _runs.c.fence,
-        _runs.c.state,
-        _runs.c.worker_id,
-        _runs.c.out_offset,
-        _runs.c.decoder,
-    )
-    rows = unit.connection.execute(select(*columns).where(_runs.c.id.in_(set(run_ids)))).all()
+    rows = unit.connection.execute(_POSITIONS, {"b_ids": list(set(run_ids))}).all()
     return {
         row.id: {
             "fence": row.fence,

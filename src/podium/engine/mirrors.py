@@ -6,16 +6,18 @@ import hashlib
 import logging
 from pathlib import Path
 
+import anyio
 from msgspec import Struct
 
 from podium.bus.messages import Captured
 from podium.git import bundle, changes, mirror
 from podium.git.base import ChangedFiles, Diff, Mirror, MissingPrerequisite, ProbeResult
 from podium.git.command import Git, Place
+from podium.git.incoming import find_snapshot, take_in_snapshot
 from podium.git.names import parse_commit, run_ref
 from podium.git.urls import parse_url
 from podium.kernel.errors import InvalidRequest, PodiumError
-from podium.kernel.ids import RunId
+from podium.kernel.ids import RunId, TaskId
 
 log = logging.getLogger("podium.mirrors")
 
@@ -32,6 +34,7 @@ class ServerMirrors:
     def __init__(self, git: Git, root: Path) -> None:
         self._git = git
         self._root = root
+        self._snapshots = anyio.Lock()
 
     def path(self, repository: str) -> Path:
         return self._root / f"{hashlib.sha256(repository.encode()).hexdigest()[:32]}.git"
@@ -42,6 +45,17 @@ class ServerMirrors:
             await mirror.fetch(self._git, await self._ensure(repository))
         except PodiumError as error:
             log.info("%s not fetched ahead: %s", repository, error.message)
+
+    async def take_in_snapshot(self, repository: str, task_id: TaskId, path: Path) -> None:
+        """Let in what a task starts from, so that its diff can be shown. Best effort: a worker asked for a
+        full bundle sends it too."""
+        try:
+            home = await self._ensure(repository)
+            async with self._snapshots:
+                if await find_snapshot(self._git, home.path, task_id) is None:
+                    await take_in_snapshot(self._git, home, path, task_id)
+        except PodiumError as error:
+            log.info("the snapshot of %s not taken in: %s", task_id, error.message)
 
     async def take_in(self, run_id: RunId, captured: Captured, path: Path) -> Imported:
         """Import a bundle to `refs/podium/runs/<run>`; again is no change.

@@ -25,6 +25,7 @@ def order_for(unit: Unit, run: Run) -> RunOrder:
         prompt=unit.prompt(task.id),
         repository=task.repository,
         base=run.base_commit or task.base,
+        snapshot=task.snapshot,
         branch=branch_for(task.id, task.title),
         checks=task.checks,
         workspace_of=run.workspace_of,

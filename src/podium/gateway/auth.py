@@ -15,13 +15,14 @@ from sqlalchemy import Connection, insert, select
 
 from podium.kernel.clock import Entropy
 from podium.kernel.errors import Forbidden, Unauthorized, Unavailable
-from podium.kernel.ids import make_id
+from podium.kernel.ids import kind_of, make_id
 from podium.store import schema
 from podium.store.store import Store
 from podium.store.schema import timestamp
 from podium.store.unit import Unit
 
 Kind = Literal["owner", "worker"]
+ARTIFACTS = "/api/v1/artifacts/"
 TOKEN_BYTES = 32
 MAX_TOKEN = 200
 MAX_FILE_BYTES = 4_096
@@ -74,13 +75,17 @@ async def load_tokens(store: Store) -> Tokens:
 
 
 def may(principal: Principal, method: str, path: str) -> None:
-    """Raises Forbidden. A worker's token uploads artifacts, nothing else: an agent that steals it from
-    its machine can neither read nor order anything."""
+    """Raises Forbidden. A worker's token uploads artifacts, and fetches the snapshots that open tasks start
+    from (which of them, `rest/artifacts.py` decides): an agent that steals it from its machine can neither
+    list nor order anything."""
     if principal.kind == "owner":
         return
-    if not (method == "PUT" and path.startswith("/api/v1/artifacts/")):
+    below = path.removeprefix(ARTIFACTS) if path.startswith(ARTIFACTS) else ""
+    # An exact id: with a trailing slash the router takes the path for the list.
+    if not (method == "PUT" and below) and not (method == "GET" and kind_of(below) == "artifact"):
         raise Forbidden(
-            "a worker's token may only upload artifacts", hint="use the one in $PODIUM_HOME/owner.token"
+            "a worker's token may only upload artifacts and fetch snapshots",
+            hint="use the one in $PODIUM_HOME/owner.token",
         )
 
 

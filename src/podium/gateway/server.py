@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import logging
 import resource
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -233,6 +235,9 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._gateway.stopping()
         await super().shutdown(sockets)
+        if self.force_exit:
+            # Left out by uvicorn then, and its end would be told as a failure. Ours takes no time.
+            await self.lifespan.shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -247,6 +252,9 @@ class Server(uvicorn.Server):
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
+                # The process is about to end; one more Ctrl-C must not break into that. No SIG_IGN: what is
+                # still started would inherit it.
+                signal.signal(number, _deaf)
 
     def _on_signal(self) -> None:
         # A second one does not wait for anybody.
@@ -254,8 +262,23 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def _deaf(_number: int, _frame: FrameType | None) -> None:
+    """A signal that has been obeyed already."""
+
+
+class _NoCancelled(logging.Filter):
+    """A request that ends because the server ends is no failure of its handler."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+_QUIET = _NoCancelled()
+
+
 def _config(gateway: Gateway) -> uvicorn.Config:
     application: Any = gateway
+    logging.getLogger("uvicorn.error").addFilter(_QUIET)
     return uvicorn.Config(
         application,
         http=BoundedProtocol,

@@ -1,7 +1,9 @@
 """`podium apply`: a Change into the user's own checkout. The one place where we write there.
 
 Everything that can fail is done elsewhere first: the bundle comes in through its quarantine, and when the
-checkout has moved on, the commits are replayed in a scratch repository of ours. What the checkout itself
+checkout has moved on, the commits are replayed in a scratch repository of ours. A Change that was made on a
+snapshot of uncommitted work is always replayed, without that snapshot: what its user had not committed they
+commit themselves, or not. What the checkout itself
 sees is one fast-forward, which git does whole or refuses; so a conflict, or a kill at any moment, leaves it
 as it was. The fast-forward runs with the user's configuration (line endings, LFS), without hooks.
 """
@@ -21,16 +23,17 @@ from podium.git.base import (
     CheckoutBusy,
     Commit,
     Identity,
+    MissingPrerequisite,
     OtherRepository,
     RefName,
 )
 from podium.git.bundle import import_into
 from podium.git.changes import shown
-from podium.git.checkout import CheckoutState, checkout_state
+from podium.git.checkout import CheckoutState, checkout_state, user_identity
 from podium.git.command import Git, Place
 from podium.git.layout import NewGitDir, remove_tree, write_git_dir
 from podium.git.mirror import has, import_commits
-from podium.git.names import parse_commit, parse_ref
+from podium.git.names import SNAPSHOT, parse_commit, parse_ref, snapshot_ref
 from podium.kernel.errors import Conflict, GitFailed
 
 MAX_CONFLICTS = 100
@@ -48,6 +51,8 @@ class Incoming(Struct, frozen=True, kw_only=True):
     """What the bundle calls its tip."""
     base: Commit
     tip: Commit
+    snapshot: Path | None = None
+    """The bundle that has `base`, when that is a snapshot of uncommitted work; it is let in as well."""
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -61,7 +66,7 @@ class Applied(Struct, frozen=True, kw_only=True):
 
 async def apply_change(git: Git, checkout: Path, incoming: Incoming) -> Applied:
     """Bring the current branch to contain the Change: by fast-forward, else its commits replayed on top
-    (merged, when they contain merges).
+    (merged, when they contain merges and no snapshot is below them).
 
     Repeatable: what is there already is said to be. Raises CheckoutBusy on uncommitted changes to tracked
     files or an unfinished operation, OtherRepository when the base is unknown here, ApplyConflict with
@@ -72,9 +77,10 @@ async def apply_change(git: Git, checkout: Path, incoming: Incoming) -> Applied:
     if state.busy:
         raise CheckoutBusy(operation=state.operation, files=list(state.changed[:20]))
     head = await _take_in(git, state, incoming)
-    if await _contains(git, state, incoming.tip, head):
+    if await _is_there(git, state, incoming, head):
         return Applied(how="already_there", head=head, branch=state.branch)
-    if await _contains(git, state, head, incoming.tip):
+    on_its_base = incoming.snapshot is None or await _contains(git, state, incoming.base, head)
+    if on_its_base and await _contains(git, state, head, incoming.tip):
         await _fast_forward(git, state, incoming.tip)
         return Applied(how="fast_forward", head=incoming.tip, branch=state.branch)
     how, result = await _replay(git, state, incoming, head)
@@ -102,13 +108,40 @@ async def apply_as_branch(git: Git, checkout: Path, incoming: Incoming, branch: 
 
 async def _take_in(git: Git, state: CheckoutState, incoming: Incoming) -> Commit:
     """The Change's commits, in the checkout's repository under a ref of ours; gives the checkout's HEAD."""
-    if state.head is None or not await has(git, state.common_dir, incoming.base):
+    if state.head is None:
         raise OtherRepository(base=incoming.base, checkout=str(state.top))
+    if not await has(git, state.common_dir, incoming.base):
+        await _take_in_snapshot(git, state, incoming)
     kept = parse_ref(f"refs/podium/changes/{incoming.change}")
     tip = await import_into(git, state.common_dir, incoming.bundle, expect_ref=incoming.ref, to_ref=kept)
     if tip != incoming.tip:
         raise Conflict("The bundle holds another commit than the change.", bundle=tip, change=incoming.tip)
     return state.head
+
+
+async def _take_in_snapshot(git: Git, state: CheckoutState, incoming: Incoming) -> None:
+    if incoming.snapshot is None:
+        raise OtherRepository(base=incoming.base, checkout=str(state.top))
+    kept = snapshot_ref(incoming.change)
+    try:
+        await import_into(git, state.common_dir, incoming.snapshot, expect_ref=SNAPSHOT, to_ref=kept)
+    except MissingPrerequisite as error:
+        raise OtherRepository(base=incoming.base, checkout=str(state.top)) from error
+
+
+async def _is_there(git: Git, state: CheckoutState, incoming: Incoming, head: Commit) -> bool:
+    """Whether the branch has the Change, as it was made or as an earlier call replayed it."""
+    replayed = await _replayed(git, state, incoming)
+    if replayed is not None and await _contains(git, state, replayed, head):
+        return True
+    return await _contains(git, state, incoming.tip, head)
+
+
+async def _replayed(git: Git, state: CheckoutState, incoming: Incoming) -> Commit | None:
+    ref = f"refs/podium/applied/{incoming.change}^{{commit}}"
+    place = Place(git_dir=state.common_dir)
+    found = await git.run(place, "rev-parse", "--verify", "--quiet", ref, ok=(0, 1))
+    return parse_commit(found.stdout.decode().strip()) if found.code == 0 else None
 
 
 async def _contains(git: Git, state: CheckoutState, inner: Commit, outer: Commit) -> bool:
@@ -161,11 +194,18 @@ async def _pick_or_merge(
     git: Git, state: CheckoutState, place: Place, incoming: Incoming
 ) -> Literal["replayed", "merged"]:
     span = f"{incoming.base}..{incoming.tip}"
-    env = await _committer(git, state)
+    committer = await user_identity(git, state, FALLBACK)
+    env = {"GIT_COMMITTER_NAME": committer.name, "GIT_COMMITTER_EMAIL": committer.email}
     merges = await git.read(place, "rev-list", "--count", "--merges", span, "--")
+    pick = ("cherry-pick", "--allow-empty", "--keep-redundant-commits")
     try:
         if merges.strip() == b"0":
-            await git.run(place, "cherry-pick", "--allow-empty", "--keep-redundant-commits", span, env=env)
+            await git.run(place, *pick, span, env=env)
+            return "replayed"
+        if incoming.snapshot is not None:
+            # A merge would bring the snapshot along: the first parents one by one, each with all it changed.
+            line = await git.read(place, "rev-list", "--reverse", "--first-parent", span, "--")
+            await git.run(place, *pick, "-m", "1", "--stdin", stdin=line, env=env)
             return "replayed"
         message = f"Merge change {incoming.change}"
         # A merge commit is the user's own; a replayed one keeps its author.
@@ -182,14 +222,3 @@ async def _pick_or_merge(
 async def _conflicts(git: Git, place: Place) -> list[str]:
     listing = await git.read(place, "diff", "--name-only", "-z", "--diff-filter=U", "--no-ext-diff")
     return [shown(path) for path in listing.split(b"\0") if path][:MAX_CONFLICTS]
-
-
-async def _committer(git: Git, state: CheckoutState) -> dict[str, str]:
-    async def configured(key: str, otherwise: str) -> str:
-        found = await git.as_user().run(state.place, "config", "--get", key, ok=(0, 1))
-        return found.stdout.decode("utf-8", "replace").strip() or otherwise
-
-    return {
-        "GIT_COMMITTER_NAME": await configured("user.name", FALLBACK.name),
-        "GIT_COMMITTER_EMAIL": await configured("user.email", FALLBACK.email),
-    }

@@ -13,7 +13,8 @@ reports anything; what the agent did to its repository is reported as `Drift` wo
 work, never instead of it. `remove` deletes only what it has just proved to be under a ref.
 
 **Refs we write in a mirror:** `refs/remotes/origin/*` (the source's branches), `refs/podium/source/*`
-(commits fetched by hash, the source's HEAD), `refs/podium/runs/<run>` (a Run's result),
+(commits fetched by hash, the source's HEAD), `refs/podium/snapshots/<task>` (uncommitted work that a Task
+starts from), `refs/podium/runs/<run>` (a Run's result),
 `refs/podium/side/<run>/<hash>` (what else it committed), `refs/podium/rescue/…` (results that a later
 capture of the same Run does not contain).
 
@@ -40,8 +41,11 @@ BranchName = NewType("BranchName", str)
 RefName = NewType("RefName", str)
 """A full ref name (`refs/…`). Made by `names.parse_ref`."""
 
-Reason = Literal["not_found", "not_a_repository", "empty", "unreachable", "shallow", "unknown_base"]
-"""Why a repository cannot be used; `details["reason"]` of RepositoryUnusable."""
+Reason = Literal[
+    "not_found", "not_a_repository", "empty", "unreachable", "shallow", "unknown_base", "snapshot"
+]
+"""Why a repository cannot be used; `details["reason"]` of RepositoryUnusable. `snapshot`: the
+uncommitted work that a Task starts from cannot be had or does not fit this source."""
 
 Drift = Literal[
     "branch_switched",
@@ -171,7 +175,6 @@ class Captured(Struct, frozen=True, kw_only=True):
     side: tuple[SideBranch, ...]
     unsaved: tuple[str, ...]
     """Paths that are not in `tip`, at most MAX_NAMED_PATHS; a Drift word says that there are any."""
-    files: ChangedFiles
 
 
 class WorkAtRisk(Conflict):

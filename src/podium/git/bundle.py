@@ -1,14 +1,16 @@
 """A Change as one file: how it is written on one machine and let in on another.
 
-Letting in trusts nothing of the file. Its header is read here, its objects go into a throw-away git
-directory, and from there git's receive-pack takes them through its own quarantine: fsck (which refuses
-`.GIT`, `git~1`, zero-width look-alikes, a symbolic link as .gitmodules and their kin) and connectivity.
-On refusal the mirror has gained nothing.
+Letting in trusts nothing of the file. Its header is read here, its objects go through the quarantine of
+git's receive-pack: fsck (which refuses `.GIT`, `git~1`, zero-width look-alikes, a symbolic link as
+.gitmodules and their kin) and connectivity. On refusal the mirror has gained nothing. An ordinary small
+bundle is handed to receive-pack at once; any other goes into a throw-away git directory first, which is
+where it turns out what it needs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from podium.git.layout import NewGitDir, remove_tree, write_git_dir
 from podium.git.locks import past_stale_locks
 from podium.git.mirror import import_commits
 from podium.git.names import parse_commit, parse_ref
+from podium.git.pack import MAX_PACK_BYTES, receive
 from podium.kernel.errors import GitFailed, InvalidRequest
 
 MAX_HEADER_BYTES = 1024 * 1024
@@ -50,10 +53,32 @@ async def make(git: Git, git_dir: Path, base: Commit | None, tip: Commit, ref: R
     await git.run(place, "bundle", "create", "--quiet", str(out), *span, bounds=NETWORK)
 
 
+def write(path: Path, base: Commit, tip: Commit, ref: RefName, pack: bytes) -> None:
+    """Write a pack of what `tip` has and `base` has not as a bundle (by rename). Blocks."""
+    first = "# v2 git bundle" if len(tip) == 40 else "# v3 git bundle\n@object-format=sha256"
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(f"{first}\n-{base}\n{tip} {ref}\n\n".encode() + pack)
+    part.rename(path)
+
+
 def read_header(path: Path) -> BundleHeader:
     """The header of a bundle; BundleRefused when the file is none."""
     with path.open("rb") as file:
+        return _parse_header(file.read(MAX_HEADER_BYTES))[0]
+
+
+def _read(path: Path) -> tuple[BundleHeader, bytes]:
+    """The header, and the pack behind it when it is a small one (else nothing)."""
+    with path.open("rb") as file:
         head = file.read(MAX_HEADER_BYTES)
+        header, start = _parse_header(head)
+        if os.fstat(file.fileno()).st_size - start > MAX_PACK_BYTES:
+            return header, b""
+        return header, head[start:] + file.read()
+
+
+def _parse_header(head: bytes) -> tuple[BundleHeader, int]:
+    """(what it says, where the pack begins)."""
     text, end, _ = head.partition(b"\n\n")
     lines = text.split(b"\n")
     if not end or lines[0] not in _SIGNATURES:
@@ -71,7 +96,7 @@ def read_header(path: Path) -> BundleHeader:
                 refs[name] = parse_commit(commit)
     except (InvalidRequest, UnicodeDecodeError) as error:
         raise BundleRefused("The bundle's header is damaged.") from error
-    return BundleHeader(prerequisites=tuple(prerequisites), refs=refs)
+    return BundleHeader(prerequisites=tuple(prerequisites), refs=refs), len(text) + len(end)
 
 
 async def import_into(
@@ -82,10 +107,13 @@ async def import_into(
     Repeatable. A `to_ref` that would lose commits is rescued first (see `mirror.import_commits`). Raises
     MissingPrerequisite (ask for a full bundle) and BundleRefused.
     """
-    header = await asyncio.to_thread(read_header, bundle)
+    header, pack = await asyncio.to_thread(_read, bundle)
     tip = header.refs.get(expect_ref)
     if tip is None:
         raise BundleRefused(f"The bundle has no {expect_ref}.", refs=sorted(header.refs)[:20])
+    if await receive(git, git_dir, pack, {parse_ref(to_ref): tip}):
+        return tip
+    # Known already, incomplete, refused, or too large: the long way finds out which.
     missing = await _absent(git, git_dir, header.prerequisites)
     if missing:
         raise MissingPrerequisite(missing)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from podium.git import bundle as bundles
 from podium.git.base import (
     MAX_NAMED_PATHS,
     Captured,
@@ -25,12 +26,15 @@ from podium.git.base import (
     SideBranch,
     Workspace,
 )
-from podium.git.changes import changed_files, new_gitlinks, shown
+from podium.git.changes import new_gitlinks, shown
 from podium.git.command import Bounds, Git, Place, signed, upload_pack
 from podium.git.layout import read_small_file, real_directory
 from podium.git.mirror import import_commits
 from podium.git.names import parse_commit, parse_ref, run_ref
+from podium.git.pack import make_pack, receive
 from podium.git.staging import Staged, drop_index, populated_submodules, scratch_index, special_to_git, stage
+from podium.git.threads import in_thread, together
+from podium.git.untouched import untouched
 from podium.kernel.errors import GitFailed
 
 FETCH_TIMEOUT_S = 300.0
@@ -69,14 +73,19 @@ class _History(Struct, frozen=True, kw_only=True):
     drift: tuple[Drift, ...]
 
 
-async def capture(git: Git, workspace: Workspace, leftovers: Leftovers) -> Captured:
+async def capture(
+    git: Git, workspace: Workspace, leftovers: Leftovers, *, bundle: Path | None = None
+) -> Captured:
     """Save the work of a Run whose agent is gone under `refs/podium/runs/<run>` of the mirror.
 
     Repeatable: the same tip when nothing changed; a result that a later capture does not contain is kept
-    under a rescue ref. Raises WorkspaceGone when there is no directory to save, GitFailed when git fails on
-    our own side (a full disk).
+    under a rescue ref. `bundle`: where what the base has not is left as a bundle, too, when it is small;
+    otherwise nothing is there afterwards. Raises WorkspaceGone when there is no directory to save, GitFailed
+    when git fails on our own side (a full disk).
     """
     await asyncio.to_thread(real_directory, workspace.path)
+    if bundle is not None:
+        await asyncio.to_thread(bundle.unlink, missing_ok=True)
     history = await _read_history(git, workspace)
     try:
         saved = await _save(git, workspace, history, leftovers, None)
@@ -84,7 +93,10 @@ async def capture(git: Git, workspace: Workspace, leftovers: Leftovers) -> Captu
         # The checks of the import refuse a poisoned .gitmodules (and its kin) that was never committed by
         # the agent: everything else is saved without it.
         saved = await _save(git, workspace, history, leftovers, special_to_git)
-    return await _described(git, workspace, history, saved)
+    if bundle is not None and saved.pack:
+        ref = run_ref(workspace.run)
+        await in_thread(bundles.write, bundle, workspace.base, saved.tip, ref, saved.pack)
+    return _described(workspace, history, saved)
 
 
 class _Saved(Struct, frozen=True, kw_only=True):
@@ -94,6 +106,10 @@ class _Saved(Struct, frozen=True, kw_only=True):
     staged: Staged
     submodules: bool
     side: tuple[SideBranch, ...]
+    distance: tuple[int, int]
+    """How many commits the tip has over the base, and the base over the tip."""
+    pack: bytes
+    """The tip's commits over the base, when that is all there is and small."""
 
 
 async def _save(
@@ -118,15 +134,35 @@ async def _save(
     if staged.changed:
         tip = await _commit(git, place, staged, head, leftovers)
     side = await _side_branches(git, workspace, history, tip)
-    refs: dict[RefName, Commit] = {run_ref(workspace.run): tip}
+    only_leftovers = staged.changed and head == workspace.base
+    distance, pack = await together(
+        lambda: _distance(git, place, workspace.base, tip, one=only_leftovers),
+        lambda: _into_mirror(git, workspace, tip, side),
+    )
+    return _Saved(tip=tip, staged=staged, submodules=submodules, side=side, distance=distance, pack=pack)
+
+
+async def _into_mirror(git: Git, workspace: Workspace, tip: Commit, side: tuple[SideBranch, ...]) -> bytes:
+    """Put the tip and the side branches under their refs; returns the pack when it went as one."""
+    own = run_ref(workspace.run)
+    if not side and tip == workspace.base:
+        # Nothing to carry: the workspace borrows the base from there. New only, or push has to look.
+        words = ("update-ref", own, tip, "0" * len(tip))
+        if (await git.run(Place(git_dir=workspace.mirror), *words, ok=(0, 128))).code == 0:
+            return b""
+    elif not side:
+        pack = await make_pack(git, Place(git_dir=workspace.git_dir), workspace.base, tip)
+        if pack and await receive(git, workspace.mirror, pack, {own: tip}):
+            return pack
+    # Much, more than one ref, captured before, or refused: push finds out which, and rescues.
+    refs: dict[RefName, Commit] = {own: tip}
     refs.update({parse_ref(branch.ref): branch.tip for branch in side})
     await import_commits(git, workspace.git_dir, workspace.mirror, refs)
-    return _Saved(tip=tip, staged=staged, submodules=submodules, side=side)
+    return b""
 
 
-async def _described(git: Git, workspace: Workspace, history: _History, saved: _Saved) -> Captured:
-    place = Place(git_dir=workspace.git_dir)
-    commits, behind = await _distance(git, place, workspace.base, saved.tip)
+def _described(workspace: Workspace, history: _History, saved: _Saved) -> Captured:
+    commits, behind = saved.distance
     found: dict[Drift, bool] = {
         "history_rewritten": behind > 0,
         "nested_repository": saved.staged.nested,
@@ -141,7 +177,6 @@ async def _described(git: Git, workspace: Workspace, history: _History, saved: _
         drift=(*history.drift, *(word for word, is_so in found.items() if is_so)),
         side=saved.side,
         unsaved=tuple(shown(path) for path in saved.staged.unsaved[:MAX_NAMED_PATHS]),
-        files=await changed_files(git, place, workspace.base, saved.tip),
     )
 
 
@@ -152,6 +187,10 @@ async def _read_history(git: Git, workspace: Workspace) -> _History:
     if damage := _damage(theirs):
         return _History(head=None, branches={}, drift=(damage,))
     drift = _head_drift(theirs, workspace)
+    if await asyncio.to_thread(untouched, workspace):
+        # What a fetch would find, without one: it takes 15 ms, and most agents leave the commit to us.
+        start, own = workspace.start, f"{_HEADS}{workspace.branch}"
+        return _History(head=start, branches={_HEAD: start, own: start}, drift=drift)
     try:
         branches = await _fetch(git, workspace, f"+HEAD:{_HEAD}", *_REFSPECS)
         if _HEAD not in branches:
@@ -262,10 +301,10 @@ async def _side_branches(
     )
 
 
-async def _distance(git: Git, place: Place, base: Commit, tip: Commit) -> tuple[int, int]:
-    """How many commits the tip has over the base, and the base over the tip."""
-    if base == tip:
-        return 0, 0
+async def _distance(git: Git, place: Place, base: Commit, tip: Commit, *, one: bool) -> tuple[int, int]:
+    """How many commits the tip has over the base, and the base over the tip. `one`: known to be one."""
+    if base == tip or one:
+        return int(base != tip), 0
     counted = await git.read(place, "rev-list", "--count", "--left-right", f"{base}...{tip}", "--")
     behind, ahead = counted.split()
     return int(ahead), int(behind)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from podium.git.base import MAX_NAMED_PATHS, Commit, unusable
+from podium.git.base import MAX_NAMED_PATHS, Commit, Identity, unusable
 from podium.git.command import Git, Place
 from podium.git.names import parse_commit
 
@@ -35,7 +35,8 @@ class CheckoutState(Struct, frozen=True, kw_only=True):
     """None when HEAD is detached."""
     changed: tuple[str, ...]
     """Tracked files that differ from HEAD or are staged, at most MAX_NAMED_PATHS."""
-    untracked: int
+    uncommitted: int
+    """How many files are changed or untracked (and not ignored)."""
     operation: str | None
     """An unfinished merge, rebase, cherry-pick, revert or bisect."""
 
@@ -115,6 +116,19 @@ async def checkout_state(git: Git, path: Path) -> CheckoutState:
         head=head,
         branch=branch,
         changed=tuple(changed[:MAX_NAMED_PATHS]),
-        untracked=untracked,
+        uncommitted=len(changed) + untracked,
         operation=operation,
+    )
+
+
+async def user_identity(git: Git, state: CheckoutState, otherwise: Identity) -> Identity:
+    """Whom the user's own commits are by, as their configuration says, part by part."""
+
+    async def configured(key: str, fallback: str) -> str:
+        found = await git.as_user().run(state.place, "config", "--get", key, ok=(0, 1))
+        return found.stdout.decode("utf-8", "replace").strip() or fallback
+
+    return Identity(
+        name=await configured("user.name", otherwise.name),
+        email=await configured("user.email", otherwise.email),
     )

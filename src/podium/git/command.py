@@ -240,10 +240,19 @@ def upload_pack(repository: Path) -> str:
 def receive_pack(repository: Path) -> str:
     """The `--receive-pack` for a repository of ours or the user's: checked, quarantined, no hooks, no gc,
     and on the disk (objects before the ref) when it returns."""
+    return _other_side("receive-pack", repository, *_receiving())
+
+
+def receive_words(repository: Path) -> list[str]:
+    """The same program as arguments of `Git.run`, one exchange on its stdin and stdout (`git/pack.py`)."""
+    settings = _settings(repository, *_receiving())
+    return [*(word for one in settings for word in ("-c", one)), "receive-pack", "--stateless-rpc"]
+
+
+def _receiving() -> tuple[str, ...]:
     harmless = [f"receive.fsck.{message}=ignore" for message in _OLD_AND_HARMLESS]
     durable = ("core.fsync=loose-object,pack,pack-metadata,reference", "core.fsyncMethod=batch")
-    checked = ("receive.fsckObjects=true", "receive.autogc=false")
-    return _other_side("receive-pack", repository, *checked, *durable, *harmless)
+    return ("receive.fsckObjects=true", "receive.autogc=false", *durable, *harmless)
 
 
 def signed(author: Identity, at: int) -> dict[str, str]:
@@ -260,11 +269,15 @@ def signed(author: Identity, at: int) -> dict[str, str]:
 
 
 def _other_side(program: str, repository: Path, *settings: str) -> str:
-    safe = (f"safe.directory={repository}", f"safe.directory={repository / '.git'}")
     words = ["git"]
-    for setting in ("core.hooksPath=/dev/null", "core.fsmonitor=false", *safe, *settings):
+    for setting in _settings(repository, *settings):
         words += ["-c", shlex.quote(setting)]
     return " ".join([*words, program])
+
+
+def _settings(repository: Path, *settings: str) -> tuple[str, ...]:
+    safe = (f"safe.directory={repository}", f"safe.directory={repository / '.git'}")
+    return ("core.hooksPath=/dev/null", "core.fsmonitor=false", *safe, *settings)
 
 
 def _failure(words: Sequence[str], done: Completed, bounds: Bounds) -> GitFailed:

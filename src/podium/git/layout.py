@@ -71,6 +71,16 @@ def write_git_dir(path: Path, new: NewGitDir) -> None:
             remove_tree(aside)
 
 
+def has_config(path: Path, config: Sections) -> bool:
+    """Whether a bare git directory of ours still has exactly the configuration it was made with."""
+    try:
+        found = (path / "config").read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
+    made = (NewGitDir(head="", config=config, bare=True, hash_length=length) for length in (40, 64))
+    return any(_config_text(one) == found for one in made)
+
+
 def _config_text(new: NewGitDir) -> str:
     wide = new.hash_length == 64
     core: dict[str, str | Sequence[str]] = {

@@ -22,7 +22,7 @@ from podium.git.command import (
     receive_pack,
     upload_pack,
 )
-from podium.git.layout import NewGitDir, write_git_dir
+from podium.git.layout import NewGitDir, has_config, write_git_dir
 from podium.git.locks import past_stale_locks
 from podium.git.names import name_problem, parse_commit, parse_ref
 from podium.git.turn import turn
@@ -101,6 +101,8 @@ async def ensure(git: Git, path: Path, url: RepositoryUrl) -> Mirror:
             hash_length=len(answer.head) if answer.head else 40,
         )
         write_git_dir(path, new)
+    if has_config(path, git_dir_config(url.text)):
+        return Mirror(path=path, url=url.text)
     place = Place(git_dir=path)
     known = await git.run(place, "config", "--get", "remote.origin.url", ok=(0, 1))
     if known.stdout.decode().removesuffix("\n") != url.text:

@@ -105,6 +105,15 @@ def run_ref(run_id: str) -> RefName:
     return parse_ref(f"refs/podium/runs/{run_id}")
 
 
+SNAPSHOT = RefName("refs/podium/snapshot")
+"""What a snapshot's bundle calls its commit."""
+
+
+def snapshot_ref(owner: str) -> RefName:
+    """Where a snapshot lives: a Task's in mirrors, a Change's in the checkout that it is applied to."""
+    return parse_ref(f"refs/podium/snapshots/{owner}")
+
+
 def _shown(raw: str) -> str:
     """The input, safe to print: escaped and cut."""
     return ascii(raw if len(raw) <= 60 else raw[:60] + "…")

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from podium.git.base import MAX_LEFTOVER_FILE_BYTES, Commit
 from podium.git.command import Git, Place
+from podium.git.threads import together
 from podium.kernel.errors import GitFailed
 
 MAX_NESTED_DEPTH = 8
@@ -91,13 +92,17 @@ async def stage(
     nested = len(paths) > len(entries.changed)
     if leave_out is not None:
         paths = [path for path in paths if not leave_out(path)]
-    await _add(git, place, paths)
-    rest = await _look(git, place)
-    # Asked again: what git still calls changed is, by that, not in the index.
+    _, before = await together(
+        lambda: _add(git, place, paths),
+        lambda: git.read(place, "rev-parse", "--verify", f"{start}^{{tree}}"),
+    )
+    # Asked again: what git still calls changed is, by that, not in the index. Looking takes no lock, and
+    # writing the tree replaces the index by rename: neither disturbs the other.
+    rest, tree = await together(lambda: _look(git, place), lambda: git.read(place, "write-tree"))
     unsaved = {*rest.changed, *too_deep, *await _missing(git, place, paths, repositories)}
-    tree = (await git.read(place, "write-tree")).decode().strip()
-    changed = tree != (await git.read(place, "rev-parse", "--verify", f"{start}^{{tree}}")).decode().strip()
-    return Staged(tree=tree, changed=changed, unsaved=tuple(sorted(unsaved)), nested=nested)
+    return Staged(
+        tree=tree.decode().strip(), changed=tree != before, unsaved=tuple(sorted(unsaved)), nested=nested
+    )
 
 
 def _is_directory(place: Place, path: bytes) -> bool:

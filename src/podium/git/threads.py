@@ -1,15 +1,16 @@
-"""Disk work off the event loop that is never left running behind a caller who was cancelled."""
+"""Work beside other work that is never left running behind a caller who was cancelled."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
 import anyio
 
 P = ParamSpec("P")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -22,3 +23,24 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         with anyio.CancelScope(shield=True):  # a cancelled scope would cancel this wait again
             await asyncio.wait([running])
         raise
+
+
+async def together(first: Callable[[], Awaitable[T]], second: Callable[[], Awaitable[U]]) -> tuple[T, U]:
+    """Both results, worked out at the same time. When one fails the other is cancelled, has ended, and the
+    failure is raised as it is."""
+    ones: list[T] = []
+    twos: list[U] = []
+
+    async def take_first() -> None:
+        ones.append(await first())
+
+    async def take_second() -> None:
+        twos.append(await second())
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take_first)
+            tasks.start_soon(take_second)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return ones[0], twos[0]

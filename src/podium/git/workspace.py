@@ -22,6 +22,7 @@ from podium.git.layout import NewGitDir, discard, inside, real_directory, write_
 from podium.git.names import parse_commit, run_ref
 from podium.git.staging import drop_index, scratch_index, stage
 from podium.git.threads import in_thread
+from podium.git.untouched import remember
 from podium.kernel.errors import Conflict, GitFailed
 
 MARKER = "workspace.json"
@@ -61,6 +62,7 @@ def _clear(workspace: Workspace, root: Path) -> None:
 def _finish(workspace: Workspace, author: Identity) -> None:
     write_git_dir(workspace.path / ".git", _agents_side(workspace, author))
     shutil.copyfile(workspace.git_dir / "index", workspace.path / ".git/index")
+    remember(workspace)
     aside = workspace.git_dir / f"{MARKER}.new"
     aside.write_bytes(msgspec.json.encode(workspace, enc_hook=str))
     aside.rename(workspace.git_dir / MARKER)

@@ -14,6 +14,9 @@ from msgspec import Meta, Struct
 
 from podium.kernel.errors import InvalidRequest
 
+HarnessName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+DottedPath = Annotated[str, Meta(max_length=500, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+ONLY_IN_FILE = frozenset({"harnesses"})
 Positive = Annotated[float, Meta(gt=0)]
 
 
@@ -46,6 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Older artifacts of ended tasks are forgotten."""
     keep_workspaces: bool = False
     """Whether workspaces stay after their task has ended."""
+    harnesses: dict[HarnessName, DottedPath] = {}
+    """Further harnesses, as a table `[harnesses]` of lines `name = "package.module:Class"`."""
     clock_offset_s: float = 0.0
     """Shifts the wall clock; for tests."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -73,7 +78,7 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The `PODIUM_*` layer: settings only; other variables of that prefix have their own readers."""
-    known = {f"PODIUM_{key.upper()}": key for key in Settings.__struct_fields__}
+    known = {f"PODIUM_{key.upper()}": key for key in Settings.__struct_fields__ if key not in ONLY_IN_FILE}
     return {known[name]: value for name, value in environ.items() if name in known}
 
 

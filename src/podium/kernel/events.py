@@ -7,7 +7,7 @@ fields; a stored event of an older shape is lifted by `upcast` before it is deco
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,7 @@ from podium.kernel.nouns import (
     CancelIntent,
     Change,
     CheckResult,
+    KeptOutput,
     Outcome,
     Project,
     Reason,
@@ -241,6 +242,13 @@ class RunUsed(_RunEvent, frozen=True, kw_only=True, tag="run.used"):
     usage: Usage
 
 
+class RunOutputKept(_RunEvent, frozen=True, kw_only=True, tag="run.output_kept"):
+    """The raw output is stored on the server; from here on nobody needs its worker to read it."""
+
+    stream: Literal["out", "err"]
+    output: KeptOutput
+
+
 class RunNoticed(_Transcript, frozen=True, kw_only=True, tag="run.noticed"):
     """Something worth telling that is none of the above: a gap, a truncation, a retry, stderr."""
 
@@ -353,10 +361,12 @@ RunFact = (
 """What a worker may report about a run it holds. Everything else is the server's to decide."""
 
 Event = (
-    ServerStarted | ProjectAdded | ProjectChanged | ProjectRemoved | AgentDefined | AgentRemoved | WorkerJoined | WorkerLeft
+    ServerStarted | ProjectAdded | ProjectChanged | ProjectRemoved
+    | AgentDefined | AgentRemoved | WorkerJoined | WorkerLeft
     | TaskOpened | TaskStarted | TaskRequeued | TaskCancelRequested | TaskDone | TaskFailed | TaskCancelled
     | RunQueued | RunLeased | RunStarting | RunStarted | RunAdopted | RunSessionKnown | RunCancelRequested
-    | RunPaused | RunContinued | RunFinishing | RunSucceeded | RunFailed | RunCancelled | RunLost | CheckFinished
+    | RunPaused | RunContinued | RunFinishing | RunSucceeded | RunFailed | RunCancelled | RunLost
+    | RunOutputKept | CheckFinished
     | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn | RunUsed | RunNoticed
     | SessionOpened | SessionJoined
     | MessageSent | MessageDelivered | MessageStarted | MessageCompleted | MessageRequeued | MessageUndelivered

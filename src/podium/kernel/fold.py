@@ -142,6 +142,10 @@ def fold_run(run: Run, event: e.Event, stamp: Stamp) -> Run:  # noqa: C901 (one 
             return replace(run, checks=(*others, event.result))
         case e.RunUsed():
             return replace(run, usage=run.usage.plus(event.usage))
+        case e.RunOutputKept(stream="out"):
+            return replace(run, out=event.output)
+        case e.RunOutputKept():
+            return replace(run, err=event.output)
         case e.RunSucceeded():
             return replace(run, state=to(RunState.SUCCEEDED, "completed"), ended_at=stamp.at)
         case e.RunFailed():

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     KILLED = "killed"
     CANCELLED = "cancelled"
     PROGRAM_MISSING = "program_missing"
+    LAUNCH_FAILED = "launch_failed"
     REPOSITORY = "repository"
     WORKSPACE = "workspace"
     CHECKS_FAILED = "checks_failed"
@@ -204,6 +205,8 @@ class Task(Struct, frozen=True, kw_only=True):
     repository: str | None = None
     base: str | None = None
     """What the run starts from: a branch, tag or commit; None: the repository's HEAD."""
+    snapshot: ArtifactId | None = None
+    """A git bundle with somebody's uncommitted work as one commit on `base`: the run starts from that."""
     target: str | None = None
     checks: tuple[Check, ...] = ()
     retry_of: TaskId | None = None
@@ -219,6 +222,13 @@ class Task(Struct, frozen=True, kw_only=True):
     state: State[TaskState]
     status: State[str]
     """Derived from the facts by `status.status_of`, kept here so that lists need no second look."""
+
+
+class KeptOutput(Struct, frozen=True, kw_only=True):
+    """Raw output of a run that has ended: a gzip file, and its bytes when unpacked."""
+
+    artifact: ArtifactId
+    size: int
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -254,6 +264,10 @@ class Run(Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     cancel: CancelIntent | None = None
     checks: tuple[CheckResult, ...] = ()
+    out: KeptOutput | None = None
+    """What it wrote, once it has ended and its worker has sent that. None: ask the worker."""
+    err: KeptOutput | None = None
+    """Likewise; None beside an `out` that is there: it wrote nothing."""
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -282,6 +296,8 @@ class Change(Struct, frozen=True, kw_only=True):
     drift: tuple[str, ...] = ()
     """What the agent did to its branch that was not expected, in typed words."""
     bundle: ArtifactId
+    snapshot: ArtifactId | None = None
+    """The bundle that has `base`, when that is a snapshot of uncommitted work."""
     checks: tuple[CheckResult, ...] = ()
     applied_at: datetime | None = None
     created_at: datetime

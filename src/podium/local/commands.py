@@ -71,6 +71,10 @@ def doctor(config: bool, as_json: bool) -> int:
                 ).decode()
             )
             return 0
+        at = next(place for place, (name, _, _) in enumerate(rows) if name == "harnesses")
+        rows[at : at + 1] = [
+            (f"harnesses.{name}", path, origins["harnesses"]) for name, path in settings.harnesses.items()
+        ]
         width = max(len(name) for name, _, _ in rows)
         for name, value, origin in rows:
             click.echo(f"{name.ljust(width)}  {value!s:<16}  {click.style(origin, dim=True)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from podium import process
 from podium.client.api import Client
 from podium.kernel.errors import PodiumError
 
@@ -96,7 +97,26 @@ def _tree_kill() -> Finding:
         return Finding(
             id="tree-kill", ok=None, found="process groups only", next_step="escaped children may survive"
         )
-    return Finding(id="tree-kill", ok=True, found="subreaper holder, marker sweep")
+    if _cgroup_leaf():
+        return Finding(
+            id="tree-kill", ok=True, found="process tree: holder sweep + cgroup v2 leaf + marker walk"
+        )
+    return Finding(
+        id="tree-kill",
+        ok=True,
+        found="process tree: holder sweep + marker walk; no cgroup v2 leaf can be made here",
+        next_step="only what clears its environment outlives a killed holder; a delegated cgroup closes that",
+    )
+
+
+def _cgroup_leaf() -> bool:
+    """Asked of a process of its own, exactly as the worker's template asks: the answer takes a fork."""
+    main = Path(process.__file__).with_name("__main__.py")
+    command = [sys.executable, "-I", "-S", str(main), "cgroup"]
+    try:
+        return bool(subprocess.run(command, capture_output=True, timeout=10, check=True).stdout)
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def _server(home: Path) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Entry by path, without site-packages: `python -I -S …/process/__main__.py template FD | holder RUN_DIR`."""
+"""Entry by path, without site-packages: `python -I -S __main__.py template FD | holder RUN_DIR | cgroup`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import sys
 
 
 def main(argv: list[str]) -> int:
-    """Become the template on an inherited socket, or one holder. Returns the exit code."""
+    """Become the template on an inherited socket or one holder, or say where cgroup leaves can be made.
+
+    Returns the exit code.
+    """
     # `-I -S` is what keeps these processes small; it also leaves our own package off the path.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     match argv:
@@ -21,7 +24,12 @@ def main(argv: list[str]) -> int:
 
             holder.hold(run_dir, holder.get_ready(set()))
             return 0
-    sys.stderr.write("usage: template FD | holder RUN_DIR\n")
+        case ["cgroup"]:
+            from podium.process import cgroup
+
+            sys.stdout.write(cgroup.find_parent())
+            return 0
+    sys.stderr.write("usage: template FD | holder RUN_DIR | cgroup\n")
     return 2
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 
-from podium.process import layout, procfs
+from podium.process import cgroup, layout, procfs
 
 IGNORED = tuple(
     getattr(signal, name)
@@ -22,8 +22,9 @@ _NOT_DEFAULT = {
 }
 
 
-def start_agent(launch: layout.Launch, stdin: int, mask: int) -> int:
-    """Fork the agent with `stdin`, `out` and `err`, and name it; returns its pid. `mask` is its umask.
+def start_agent(launch: layout.Launch, stdin: int, mask: int, leaf: str) -> int:
+    """Fork the agent with `stdin`, `out` and `err`, and name it; returns its pid. `mask` is its umask,
+    `leaf` the cgroup in which it is born, or empty.
 
     It becomes the program only when its identity stands on disk; one that cannot be executed exits with
     127. Raises OSError when there can be no process, or no file; then nothing was started.
@@ -39,7 +40,7 @@ def start_agent(launch: layout.Launch, stdin: int, mask: int) -> int:
     # holder's handler in it, whose wake-up pipe is the holder's own.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
-        pid = os.fork()
+        pid = cgroup.fork_into(leaf) if leaf else os.fork()
         if not pid:
             os.close(go)
             _become_agent(launch, descriptors, mask, gate)

@@ -173,9 +173,12 @@ class _Running:
         with anyio.move_on_after(HELD_OPEN_S):
             await self._all_read.wait()
             return
-        await anyio.to_thread.run_sync(sweep_marker, self._marker)
         with anyio.move_on_after(DRAIN_LIMIT_S):
-            await self._all_read.wait()
+            # Again and again: whoever is just becoming another program shows no environment in that moment.
+            while not self._all_read.is_set():
+                await anyio.to_thread.run_sync(sweep_marker, self._marker)
+                with anyio.move_on_after(HELD_OPEN_S):
+                    await self._all_read.wait()
 
     async def kill(self) -> None:
         """End the whole tree and reap the program; shielded and bounded."""

@@ -17,7 +17,7 @@ import select
 import signal
 import time
 
-from podium.process import layout, procfs
+from podium.process import cgroup, layout, procfs
 from podium.process.agent import HANDLED, IGNORED, answer, start_agent, write_whole
 from podium.process.relay import Relay
 
@@ -67,12 +67,12 @@ def _install_signals() -> int:
     return wake
 
 
-def hold(run_dir: str, wake: int, report: int = -1, taken: int = -1) -> None:
+def hold(run_dir: str, wake: int, report: int = -1, taken: int = -1, leaf: str = "") -> None:
     """Hold one run from start to end, in a process made ready; returns when `exit` stands.
 
     `report` is a descriptor on which one line says what became of the start: `held` (the agent exists and
     is named), `taken` (another holder has or had this run) or `error TEXT`. It and `taken` are closed once
-    that is said.
+    that is said. The agent is born into the cgroup `leaf`.
     """
     mask = os.umask(0o077)
     lock = -1
@@ -82,7 +82,7 @@ def hold(run_dir: str, wake: int, report: int = -1, taken: int = -1) -> None:
         if lock < 0:
             answer(report, "taken")
             return
-        holder = _Holder(wake)
+        holder = _Holder(wake, leaf)
         holder.start(mask)
     except (OSError, ValueError) as error:
         # Before the answer: whoever launches again at once must not find the run held by a dying process.
@@ -123,13 +123,14 @@ def _note_own_failure() -> None:
 class _Holder:
     """The state of one held run. Everything is relative to the run directory, which is our cwd."""
 
-    def __init__(self, wake: int) -> None:
+    def __init__(self, wake: int, leaf: str) -> None:
         with open(layout.LAUNCH, "rb") as file:
             self._launch = layout.Launch.decode(file.read())
         # Open for both directions: a FIFO without a writer would be readable (end of file) for ever.
         self._bell = os.open(layout.BELL, os.O_RDWR | os.O_NONBLOCK)
         self._spool = os.open(layout.INPUT, os.O_RDONLY)
         self._wake = wake
+        self._leaf = leaf
         self._status: int | None = None
         self._killed = False
         self._childless = False
@@ -140,9 +141,11 @@ class _Holder:
         os.unlink(layout.LAUNCH)
         write_whole(layout.HOLDER, procfs.identity_line(os.getpid()))
         try:
+            if self._leaf:
+                write_whole(layout.CGROUP, os.fsencode(self._leaf))
             stdin, feed = os.pipe()
             os.set_blocking(feed, False)
-            self._agent = start_agent(self._launch, stdin, mask)
+            self._agent = start_agent(self._launch, stdin, mask, self._leaf)
         except OSError:
             os.unlink(layout.HOLDER)
             raise
@@ -208,6 +211,8 @@ class _Holder:
                 _send(pid, signal.SIGTERM)
                 _send(pid, signal.SIGCONT)
             self._wait_childless(self._launch.grace_s)
+        if self._leaf and not self._childless:
+            cgroup.kill(self._leaf)
         give_up = time.monotonic() + KILL_LIMIT_S
         while not self._childless and time.monotonic() < give_up:
             for pid in procfs.descendants(os.getpid()):

@@ -201,7 +201,8 @@ def _prepare(spec: LaunchSpec, launch: bytes, lines: bytes, spool: int) -> None:
     """Fill the run directory. Nobody has read `in` yet, so an attempt cut short is simply overwritten."""
     os.ftruncate(spool, 0)
     write_all(spool, lines)
-    (spec.run_dir / layout.HOLDER).unlink(missing_ok=True)  # of one that died before its agent was born
+    for name in (layout.HOLDER, layout.CGROUP):  # of one that died before its agent was born
+        (spec.run_dir / name).unlink(missing_ok=True)
     with contextlib.suppress(FileExistsError):
         os.mkfifo(spec.run_dir / layout.BELL, 0o600)
     marker = spec.env.get(layout.MARKER_VARIABLE)

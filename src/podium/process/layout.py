@@ -12,6 +12,7 @@ One directory per launch, 0700, outside any sandbox:
 | `marker`     | worker     | `PODIUM_RUN=…`, by which leftovers of a dead holder are found           |
 | `holder`     | holder     | identity line `pid starttime boot_id`, by rename                        |
 | `agent`      | holder     | the same of the agent; stands before its program is loaded              |
+| `cgroup`     | holder     | path of the run's cgroup v2 leaf, where the machine lets us have one    |
 | `exit`       | holder     | how it ended (JSON), by rename, last of all                             |
 | `holder.err` | holder     | a traceback, only when the holder itself failed                         |
 """
@@ -29,6 +30,7 @@ LAUNCH = "launch"
 MARKER = "marker"
 HOLDER = "holder"
 AGENT = "agent"
+CGROUP = "cgroup"
 EXIT = "exit"
 HOLDER_ERRORS = "holder.err"
 

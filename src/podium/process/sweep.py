@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from podium.kernel.errors import PodiumError
-from podium.process import layout, procfs
+from podium.process import cgroup, layout, procfs
 from podium.process.base import Alive, ProcessIdentity
 from podium.process.feed import order_kill
 from podium.process.identity import identify, is_alive, open_pidfd, read_identity, signal_process
@@ -22,13 +22,15 @@ from podium.process.probe import probe
 SWEEP_LIMIT_S = 5.0
 ROUND_S = 0.1
 MAX_MARKER_BYTES = 1024
+MAX_PATH_BYTES = 4096
 
 
 def kill_tree(run_dir: Path) -> int:
     """Kill everything that belongs to this launch; returns how many processes were killed from here.
 
     A living holder is only told to (0 is returned, `exit` follows); without one the agent, its
-    descendants, its session and every process with the run's marker are killed.
+    descendants, its session, all that is in the run's cgroup and every process with the run's marker are
+    killed.
     """
     state = probe(run_dir)
     if isinstance(state, Alive):
@@ -40,8 +42,36 @@ def kill_tree(run_dir: Path) -> int:
         return 0
     agent = read_identity(run_dir / layout.AGENT)
     marker = _read_marker(run_dir)
-    killed = kill_below(agent) if agent else 0
+    killed = _kill_leaf(run_dir) + (kill_below(agent) if agent else 0)
     return killed + (sweep_marker(marker) if marker else 0)
+
+
+def _kill_leaf(run_dir: Path) -> int:
+    """Kill what is in the leaf that the dead holder left, and remove it; returns how many were killed."""
+    leaf = _leaf(run_dir)
+    if leaf is None:
+        return 0
+
+    def found() -> list[ProcessIdentity]:
+        # All at once, forks included; the round that follows only waits for them.
+        identities = [identity for pid in cgroup.members(leaf) if (identity := identify(pid))]
+        cgroup.kill(leaf)
+        return identities
+
+    killed = _kill_until_none(found)
+    cgroup.remove(leaf)
+    return killed
+
+
+def _leaf(run_dir: Path) -> str | None:
+    try:
+        with (run_dir / layout.CGROUP).open("rb") as file:
+            path = os.fsdecode(file.read(MAX_PATH_BYTES))
+        name = cgroup.leaf_name((run_dir / layout.HOLDER).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    # The name must be that holder's: a path from before a boot, or of somebody's choosing, is nobody's.
+    return path if os.path.basename(path) == name and os.path.exists(f"{path}/{cgroup.KILL}") else None
 
 
 def sweep_marker(marker: bytes) -> int:

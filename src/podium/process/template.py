@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 
-from podium.process import holder
+from podium.process import cgroup, holder
 
 MAX_REQUEST = 8192
 """A request is the path of a run directory: one packet, with one descriptor attached."""
@@ -27,18 +27,21 @@ def serve(channel_number: int) -> None:
     # What is warm now is shared with every holder; a collection in one of them would copy all of it.
     gc.disable()
     gc.freeze()
+    groups = cgroup.find_parent()
+    if groups:
+        cgroup.tidy(groups)
     waiting = True
     while waiting:
-        waiting = _offer_one_holder(channel)
+        waiting = _offer_one_holder(channel, groups)
 
 
-def _offer_one_holder(channel: socket.socket) -> bool:
+def _offer_one_holder(channel: socket.socket, groups: str) -> bool:
     """Have one holder wait for a run; returns when it got one (or died), False when the worker is gone."""
     taken, tell = os.pipe()
     try:
         between = os.fork()
         if not between:
-            _fork_away(channel, tell)
+            _fork_away(channel, tell, groups)
         os.close(tell)
         tell = -1
         _, status = os.waitpid(between, 0)
@@ -53,21 +56,30 @@ def _offer_one_holder(channel: socket.socket) -> bool:
             os.close(tell)
 
 
-def _fork_away(channel: socket.socket, tell: int) -> None:
+def _fork_away(channel: socket.socket, tell: int, groups: str) -> None:
     """In the first child: fork again and end, so that the holder is nobody's child here. Never returns."""
     code = 1
     try:
         if os.fork():
             code = 0
         else:
-            _wait_for_run(channel, tell)
+            _wait_for_run(channel, tell, groups)
     finally:
         # Neither child may go on in the template's loop, whatever happened.
         os._exit(code)
 
 
-def _wait_for_run(channel: socket.socket, tell: int) -> None:
+def _wait_for_run(channel: socket.socket, tell: int, groups: str) -> None:
     wake = holder.get_ready({channel.fileno(), tell})
+    leaf = cgroup.make_leaf(groups) if groups else ""
+    try:
+        _take_one_run(channel, tell, wake, leaf)
+    finally:
+        if leaf:
+            cgroup.remove(leaf)
+
+
+def _take_one_run(channel: socket.socket, tell: int, wake: int, leaf: str) -> None:
     request, descriptors, _, _ = socket.recv_fds(channel, MAX_REQUEST, 1)
     if not request:
         os.write(tell, _WORKER_GONE)
@@ -75,7 +87,7 @@ def _wait_for_run(channel: socket.socket, tell: int) -> None:
     # Nothing may connect a held run to template or worker. The pipe to the template lasts until the agent
     # exists: it would fork the next holder at once, and this launch would wait for the processor.
     channel.close()
-    holder.hold(os.fsdecode(request), wake, descriptors[0], tell)
+    holder.hold(os.fsdecode(request), wake, descriptors[0], tell, leaf)
 
 
 def _refuse(channel: socket.socket, reason: str) -> bool:

@@ -43,6 +43,14 @@ class Database:
         finally:
             engine.dispose()
 
+    def file(self) -> tuple[int, int] | None:
+        """Which file stands at the path, by device and inode; None when there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def _version(self) -> str | None:
         if not self.path.exists() or self.path.stat().st_size == 0:
             return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection, delete, exists, func, select
 from sqlalchemy.sql import ColumnElement
 
@@ -14,6 +16,21 @@ from podium.store.unit import Unit
 
 BATCH_ROWS = 5_000
 KEEP_KEYS = timedelta(hours=48)
+
+
+class _Needs(Struct):
+    """The one member of a task that matters here."""
+
+    snapshot: str | None = None
+
+
+def snapshots_needed(connection: Connection) -> set[str]:
+    """Snapshots that open tasks start from. One may serve several tasks; its row names only the last."""
+    tasks = schema.tasks
+    terminal = [str(state) for state in TASK_TERMINAL]
+    docs = connection.execute(select(tasks.c.doc).where(tasks.c.state.not_in(terminal)))
+    found = (msgspec.json.decode(doc, type=_Needs).snapshot for (doc,) in docs)
+    return {artifact for artifact in found if artifact is not None}
 
 
 def _open_task(column: ColumnElement[str | None]) -> ColumnElement[bool]:
@@ -40,7 +57,8 @@ def prune_events(unit: Unit, *, before: datetime) -> int:
 
 
 def prunable_artifacts(connection: Connection, *, before: datetime) -> list[str]:
-    """Artifacts older than `before` whose task is over (or that no task owns) and that no Change needs."""
+    """Artifacts older than `before` whose task is over (or that no task owns) and that neither a Change nor
+    an open task needs."""
     table = schema.artifacts
     query = (
         select(table.c.id)
@@ -48,7 +66,8 @@ def prunable_artifacts(connection: Connection, *, before: datetime) -> list[str]
         .limit(BATCH_ROWS)
     )
     candidates = [str(row[0]) for row in connection.execute(query)]
-    needed = {
+    needed = snapshots_needed(connection) if candidates else set()
+    needed |= {
         artifact
         for (doc,) in connection.execute(
             select(schema.changes.c.doc).where(schema.changes.c.state.not_in(["archived", "landed"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sqlalchemy import select
 
 from podium.kernel import events as e
 from podium.kernel.clock import Clock
+from podium.kernel.errors import Unavailable
 from podium.store import retention, schema
 from podium.store.artifacts import Artifacts
 from podium.store.database import Database
@@ -49,7 +51,8 @@ class Store:
 
     async def close(self) -> None:
         """Note a clean end, finish what waits, stop the threads."""
-        await self.writer.run(lambda unit: _set_meta(unit, "clean", "1"))
+        with contextlib.suppress(Unavailable):  # its home has gone: what is there is not clean
+            await self.writer.run(lambda unit: _set_meta(unit, "clean", "1"))
         self.ring.close()
         await asyncio.to_thread(self.writer.stop)
         await asyncio.to_thread(self.reader.stop)

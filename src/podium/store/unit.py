@@ -220,6 +220,13 @@ class Unit:
                 doc=_encode(artifact),
             )
 
+    def claim_artifact(self, artifact_id: str, task_id: str) -> bool:
+        """Give an artifact that is here to a task, so that it is kept as long as that needs it, and as if it
+        had come now."""
+        table = schema.artifacts
+        claimed = {"task_id": task_id, "created_at": timestamp(self.now)}
+        return self.execute(update(table).where(table.c.id == artifact_id).values(claimed)) == 1
+
     def execute(self, statement: Any, values: Sequence[dict[str, Any]] | None = None) -> int:
         """A write that no noun's fold covers (offsets, keys, tokens). Returns the rows touched."""
         self.wrote = True

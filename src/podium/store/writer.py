@@ -48,6 +48,7 @@ class Writer:
     """Start with `start()`, stop with `stop()`; both from the event loop's thread."""
 
     def __init__(self, database: Database, clock: Clock, ring: Ring, *, first_seq: int) -> None:
+        self._database = database
         self._engine = database.writing_engine()
         self._clock = clock
         self._ring = ring
@@ -86,6 +87,7 @@ class Writer:
 
     def _work(self) -> None:
         with self._engine.connect() as connection:
+            self._file = self._database.file()
             while True:
                 first = self._waiting.get()
                 if first is None:
@@ -139,6 +141,7 @@ class Writer:
                     del batch.rows[before[0] :]
                     batch.next_seq = before[1]
             batch.write_events()
+            self._check_place()
             reach("command.before_commit")
             connection.commit()
             reach("command.after_commit")
@@ -148,6 +151,14 @@ class Writer:
         self._next_seq = batch.next_seq
         self.commits += 1
         return batch.entries()
+
+    def _check_place(self) -> None:
+        """A file that was removed or moved away still takes a commit; nobody would ever find it again."""
+        if self._database.file() != self._file:
+            raise Unavailable(
+                f"the database is not at {self._database.path} any more: nothing is taken in",
+                hint="put the home back where it was, or stop this server and start it on another",
+            )
 
     def _set_durability(self, connection: Connection, full: bool) -> None:
         if full is not self._full:

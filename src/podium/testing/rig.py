@@ -6,6 +6,7 @@ Everything is real (store, git, processes, spools); only the upload of artifacts
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from podium.bus.inprocess import InProcessBus
 from podium.engine import commands
@@ -20,7 +22,7 @@ from podium.engine.engine import Engine, EngineSettings
 from podium.engine.mirrors import ServerMirrors
 from podium.git.command import Git
 from podium.kernel.ids import ArtifactId, IdMaker, TaskId, WorkerId
-from podium.kernel.nouns import Agent, Run, Task
+from podium.kernel.nouns import Agent, KeptOutput, Run, Task
 from podium.kernel.states import TASK_TERMINAL
 from podium.process.clock import SystemClock
 from podium.process.command import execute
@@ -29,7 +31,7 @@ from podium.process.watch import directory_watch
 from podium.store.store import Store
 from podium.worker.context import WorkerContext
 from podium.worker.home import WorkerHome
-from podium.worker.ports import WorkerSettings
+from podium.worker.ports import OutputOf, WorkerSettings
 from podium.worker.report import Reporter
 from podium.worker.watching import Watching
 from podium.worker.worker import Worker
@@ -85,16 +87,27 @@ class Rig:
             git=self.git,
             execute=execute,
             upload=lambda path, **fields: self.upload(path, **fields),
+            download=self.download,
             clock=self.clock,
         )
         return Worker(context)
 
-    async def upload(self, path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
+    async def upload(
+        self, path: Path, *, media_type: str, name: str, task_id: TaskId, output: OutputOf | None
+    ) -> ArtifactId:
         async def pieces() -> AsyncIterator[bytes]:
             yield await anyio.Path(path).read_bytes()
 
         artifact, _ = await self.store.artifacts.write(pieces())
+        if output is not None:
+            kept = KeptOutput(artifact=artifact, size=output.size)
+            await self.store.writer.run(
+                lambda unit: commands.keep_output(unit, output.run_id, output.stream, kept, by="worker")
+            )
         return artifact
+
+    async def download(self, artifact_id: ArtifactId, path: Path) -> None:
+        await anyio.to_thread.run_sync(shutil.copyfile, self.store.artifacts.path(artifact_id), path)
 
     # ---- what a test asks for ------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from podium.bus import messages as m
+from podium.kernel.errors import NotFound
 from podium.process.base import Alive, Exited, HolderGone, NotStarted, Vanished
 from podium.process.probe import probe
 from podium.worker.home import RunHome
@@ -42,14 +43,14 @@ def answer_process(home: RunHome, phase: str) -> m.ProcessIs:
 
 
 def answer_output(home: RunHome, ask: m.AskOutput) -> m.OutputIs:
-    """Raw bytes of a spool from an offset; what was already punched out reads as NULs."""
-    path = home.process / ask.stream
+    """Raw bytes of a spool from an offset, also of what was compressed already. Blocks. Raises NotFound when
+    the run is not on this node (any more)."""
+    offset = max(ask.offset, 0)
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(min(max(ask.offset, 0), size))
-            data = file.read(min(ask.limit_bytes, MAX_READ_BYTES))
+        data, size = home.archive(ask.stream).read(offset, min(ask.limit_bytes, MAX_READ_BYTES))
     except FileNotFoundError:
+        if home.order() is None:
+            raise NotFound("the output of this run is not on its node (any more)") from None
         return m.OutputIs(data=b"", offset=ask.offset, size=0)
     return m.OutputIs(data=data, offset=ask.offset, size=size)
 

@@ -14,10 +14,11 @@ import anyio.to_thread
 from msgspec import Struct
 
 from podium.bus import messages as m
+from podium.git.threads import together
 from podium.harness.base import About, LaunchPlan, LaunchRequest
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
-from podium.kernel.errors import NotFound, PodiumError, SpawnFailed
+from podium.kernel.errors import InvalidRequest, NotFound, PodiumError, SpawnFailed
 from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.kernel.states import RunState
@@ -70,7 +71,13 @@ class Attempt:
         self._position = position
         self._settle_older = settle_older
         self.about = About(task_id=order.task_id, run_id=order.run_id)
-        self.harness = harness_class(order.agent.harness)(self.about)  # type: ignore[call-arg]
+        self._no_harness: InvalidRequest | None = None
+        try:
+            found = harness_class(order.agent.harness, context.settings.harnesses)
+        except InvalidRequest as error:
+            # The server knows it and this worker does not: the run ends, the worker goes on.
+            self._no_harness, found = error, harness_class("command")
+        self.harness = found(self.about)  # type: ignore[call-arg]
         self.place = RunPlace(context, order)
         self.cancelled = False
         self.phase = position.phase
@@ -133,6 +140,8 @@ class Attempt:
         return self._follower.offset if self._follower is not None else self._position.offset
 
     async def _carry_out(self) -> Outcome:
+        if self._no_harness is not None:
+            raise NotFound(f"on this worker {self._no_harness.message}", hint=self._no_harness.hint)
         if not await self._has_begun():
             return Outcome(succeeded=False, reason=Reason.CANCELLED, detail="before it began")
         if self.phase in {RunState.LEASED, RunState.STARTING}:
@@ -154,7 +163,10 @@ class Attempt:
                 await self._start()
             if not isinstance(await self._settled_launch(), NotStarted):
                 return True
-        raise SpawnFailed(f"no program came to life in {MAX_LAUNCHES} launches")
+        raise SpawnFailed(
+            f"no program came to life in {MAX_LAUNCHES} launches",
+            hint="is its machine out of memory or processes? podium doctor, there",
+        )
 
     async def _settled_launch(self) -> HolderState:
         """The state of the launch once it is clear whether its agent exists: a starting holder takes about a
@@ -167,16 +179,37 @@ class Attempt:
         return probe(self.home.process)
 
     async def _start(self) -> None:
+        """Prepare while the server is told, then launch: no agent exists before the fence was accepted and
+        the order is on the disk. What is prepared for an order that turns out stale is an empty directory
+        or a clone of this run alone, and is put away with it; the workspace of an earlier run is touched
+        only after the answer."""
         about = self.about
-        await self.report_fact(e.RunStarting(task_id=about.task_id, run_id=about.run_id))
+        fact = e.RunStarting(task_id=about.task_id, run_id=about.run_id)
+        if self.order.workspace_of == self.order.run_id:
+            _, spec = await together(lambda: self._announce(fact), self._prepare)
+        else:
+            await self._announce(fact)
+            spec = await self._prepare()
         self.phase = RunState.STARTING
+        reach("launch.before_spawn")
+        await self.context.launcher.launch(spec)
+        reach("launch.after_spawn")
+
+    async def _announce(self, fact: e.RunFact) -> None:
+        await together(
+            lambda: self.report_fact(fact), lambda: anyio.to_thread.run_sync(self.home.settle_order)
+        )
+
+    async def _prepare(self) -> LaunchSpec:
         await self._settle_older(self.order)
         await self.place.prepare()
         reach("workspace.cloned")
         plan = self._plan()
         for name, content in plan.files.items():
             _write_private(self.home, name, content)
-        spec = LaunchSpec(
+        self.home.note_session(plan.conversation_id)
+        self.home.note_argv(mask(plan.argv))
+        return LaunchSpec(
             run_dir=self.home.process,
             cwd=self.place.tree,
             argv=plan.argv,
@@ -184,11 +217,6 @@ class Attempt:
             initial_input=plan.first_input,
             close_stdin=plan.close_stdin,
         )
-        self.home.note_session(plan.conversation_id)
-        self.home.note_argv(mask(plan.argv))
-        reach("launch.before_spawn")
-        await self.context.launcher.launch(spec)
-        reach("launch.after_spawn")
 
     async def _tell_started(self) -> None:
         agent = read_identity(self.home.process / layout.AGENT)
@@ -250,7 +278,7 @@ def _outcome_of(error: PodiumError) -> Outcome:
         "auth_required": Reason.AUTH_REQUIRED,
         "repository_unusable": Reason.REPOSITORY,
         "git_failed": Reason.WORKSPACE,
-        "spawn_failed": Reason.PROGRAM_MISSING,
+        "spawn_failed": Reason.LAUNCH_FAILED,
     }
     reason = (
         Reason.PROGRAM_MISSING if isinstance(error, NotFound) else by_code.get(error.code, Reason.WORKSPACE)

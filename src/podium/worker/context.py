@@ -10,7 +10,7 @@ from podium.kernel.clock import Clock
 from podium.kernel.execution import Execute
 from podium.process.launcher import Launcher
 from podium.worker.home import WorkerHome
-from podium.worker.ports import Upload, WorkerSettings
+from podium.worker.ports import Download, Upload, WorkerSettings
 from podium.worker.report import Reporter
 from podium.worker.watching import Watching
 
@@ -25,4 +25,5 @@ class WorkerContext(Struct, frozen=True, kw_only=True):
     git: Git
     execute: Execute
     upload: Upload
+    download: Download
     clock: Clock

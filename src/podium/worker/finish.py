@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import anyio.to_thread
@@ -14,8 +14,9 @@ from podium.bus import messages as m
 from podium.git import bundle
 from podium.git.base import Captured, WorkspaceGone
 from podium.git.names import parse_commit, run_ref
+from podium.git.threads import together
 from podium.kernel import events as e
-from podium.kernel.errors import PodiumError, Unavailable
+from podium.kernel.errors import Conflict, NotFound, PodiumError, Unavailable
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import ArtifactId
 from podium.kernel.nouns import CheckResult, Outcome, Reason
@@ -25,6 +26,7 @@ from podium.worker.context import WorkerContext
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
 from podium.worker.place import RunPlace
+from podium.worker.ports import OutputOf
 
 if TYPE_CHECKING:
     from podium.worker.attempt import Attempt
@@ -42,6 +44,7 @@ class Finisher:
         self._order = attempt.order
         self._context = attempt.context
         self._place = attempt.place
+        self._bundle = attempt.home.path / "work.bundle"
 
     async def finish(self, outcome: Outcome) -> None:
         """Until the server has recorded the end. Raises Dropped when it refuses it.
@@ -50,10 +53,11 @@ class Finisher:
         the final report is taken once.
         """
         about = self._attempt.about
-        await self._attempt.report_fact(
-            e.RunFinishing(task_id=about.task_id, run_id=about.run_id, outcome=outcome)
-        )
-        captured = await self._captured(outcome)
+        fact = e.RunFinishing(task_id=about.task_id, run_id=about.run_id, outcome=outcome)
+        # At once: what is captured while the fence turns out to be stale is work that is kept anyway.
+        _, captured = await together(lambda: self._attempt.report_fact(fact), lambda: self._captured(outcome))
+        if captured is None and outcome.succeeded and self._place.is_gone():
+            outcome = _lost_work(outcome)
         checks = await self._checks() if outcome.succeeded else ()
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
@@ -67,7 +71,7 @@ class Finisher:
         known = self._home.captured()
         if known is not None:
             return known
-        found = await self._place.capture()
+        found = await self._place.capture(self._bundle)
         reach("finish.captured")
         if outcome.lost or found is None or found.commits == 0:
             return None
@@ -87,20 +91,25 @@ class Finisher:
             commits=found.commits,
             leftover=found.leftover,
             drift=found.drift,
-            bundle=await self._send_bundle(found.tip, place.base),
+            bundle=await self._send_bundle(found.tip, place.base, made=self._bundle.exists()),
         )
 
-    async def _send_bundle(self, tip: str, base: str | None) -> ArtifactId:
-        """The commits of `tip` that `base` has not (all of them without one), as an artifact."""
+    async def _send_bundle(self, tip: str, base: str | None, *, made: bool = False) -> ArtifactId:
+        """The commits of `tip` that `base` has not (all of them without one), as an artifact.
+
+        `made`: the capture has just left them as a bundle.
+        """
         place = self._place.known()
         if place is None:
             raise WorkspaceGone
-        path = self._home.path / "work.bundle"
-        ref = run_ref(self._order.run_id)
-        since = None if base is None else parse_commit(base)
-        await bundle.make(self._context.git, place.mirror, since, parse_commit(tip), ref, path)
+        if not made:
+            ref = run_ref(self._order.run_id)
+            since = None if base is None else parse_commit(base)
+            await bundle.make(self._context.git, place.mirror, since, parse_commit(tip), ref, self._bundle)
         reach("finish.bundled")
-        artifact = await self._upload(path, "application/x-git-bundle", f"{self._order.run_id}.bundle")
+        artifact = await self._upload(
+            self._bundle, "application/x-git-bundle", f"{self._order.run_id}.bundle"
+        )
         reach("finish.uploaded")
         return artifact
 
@@ -121,11 +130,13 @@ class Finisher:
         await anyio.Path(path).write_bytes(data)
         return await self._upload(path, "text/plain; charset=utf-8", name)
 
-    async def _upload(self, path: Path, media_type: str, name: str) -> ArtifactId:
+    async def _upload(
+        self, path: Path, media_type: str, name: str, output: OutputOf | None = None
+    ) -> ArtifactId:
         while True:
             try:
                 return await self._context.upload(
-                    path, media_type=media_type, name=name, task_id=self._order.task_id
+                    path, media_type=media_type, name=name, task_id=self._order.task_id, output=output
                 )
             except Unavailable as error:
                 log.info("%s: upload waits for the server: %s", self._order.run_id, error.message)
@@ -153,8 +164,12 @@ class Finisher:
                     outcome, captured = _refused_work(outcome, message), None
                     continue
                 case m.Failure(code="not_found") if captured is not None:
-                    # The server's bytes are gone (an older backup came back): send them again.
-                    await self._send_bundle(captured.tip, captured.base if captured.thin else None)
+                    # The server's bytes are gone (an older backup came back): send them again. A bundle
+                    # that is made anew may differ in its header, and then it has another id.
+                    base, made = captured.base if captured.thin else None, self._bundle.exists()
+                    again = await self._send_bundle(captured.tip, base, made=made)
+                    captured = replace(captured, bundle=again)
+                    self._home.store_captured(captured)
                 case _:
                     log.warning("%s: the end was not taken: %s", self._order.run_id, answer)
             await anyio.sleep(pause_s)
@@ -178,10 +193,18 @@ class Finisher:
             return m.failure_of(error)
 
     async def _keep_output(self) -> None:
-        """After the end is recorded, so that nobody waits for it: the raw output as an artifact."""
-        whole = await anyio.to_thread.run_sync(self._home.archive().finish)
-        if whole is not None:
-            await self._upload(whole, "application/gzip", f"{self._order.run_id}.out.gz")
+        """After the end is recorded, so that nobody waits for it: the raw output as artifacts. `out` last and
+        always, so that with it all is there."""
+        run_id = self._order.run_id
+        streams: tuple[Literal["err", "out"], ...] = ("err", "out")
+        for stream in streams:
+            whole, size = await anyio.to_thread.run_sync(self._home.archive(stream).finish)
+            if size or stream == "out":
+                output = OutputOf(run_id=run_id, stream=stream, size=size)
+                try:
+                    await self._upload(whole, "application/gzip", f"{run_id}.{stream}.gz", output)
+                except (NotFound, Conflict) as error:  # an older backup came back: it knows no such end
+                    log.warning("the output of %s is not wanted: %s", run_id, error.message)
 
     def _closing_notices(self) -> tuple[e.RunFact, ...]:
         text = read_tail(self._home.process / "err", STDERR_NOTICE_BYTES).decode(errors="replace").strip()
@@ -202,6 +225,15 @@ async def tidy(
             log.warning("the workspace of %s is kept: %s", home.run_id, error.message)
     home.forget()
     reach("worker.forgotten")
+
+
+def _lost_work(outcome: Outcome) -> Outcome:
+    return Outcome(
+        succeeded=False,
+        reason=Reason.WORKSPACE,
+        detail="its workspace was removed or replaced while it ran: there was nothing to save",
+        exit_code=outcome.exit_code,
+    )
 
 
 def _refused_work(outcome: Outcome, message: str) -> Outcome:

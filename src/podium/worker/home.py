@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -41,14 +41,23 @@ class RunHome:
         self._halted = self.path / "halted"
         self._argv = self.path / "argv.json"
 
-    def archive(self) -> OutputArchive:
-        return OutputArchive(self.process / "out", self.path)
+    def archive(self, stream: Literal["out", "err"] = "out") -> OutputArchive:
+        return OutputArchive(self.process / stream, self.path)
 
     def store_order(self, order: RunOrder) -> None:
-        """Durable before anything is done: from here on the run survives us."""
+        """From here on the run survives us; a loss of power only after `settle_order`."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(self._order, order)
+        _write_bytes(self._order, msgspec.json.encode(order), durable=False)
         reach("worker.order_stored")
+
+    def settle_order(self) -> None:
+        """The order on the disk itself, before its agent exists. Blocks: call it in a thread.
+
+        Until then a loss of power may leave half an order, which was never accepted: the server's row is the
+        order, and is sent again.
+        """
+        with self._order.open("rb") as file:
+            os.fsync(file.fileno())
 
     def order(self) -> RunOrder | None:
         return _read(self._order, RunOrder)
@@ -69,7 +78,7 @@ class RunHome:
 
     def note_argv(self, argv: tuple[str, ...]) -> None:
         """For `diagnose`; already masked."""
-        _write_bytes(self._argv, msgspec.json.encode(argv))
+        _write_bytes(self._argv, msgspec.json.encode(argv), durable=False)
 
     def note_session(self, conversation_id: str | None) -> None:
         """Which conversation was launched, for a worker that comes back before it was told."""
@@ -153,12 +162,13 @@ def _write(path: Path, value: Struct) -> None:
     _write_bytes(path, msgspec.json.encode(value))
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
+def _write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     part = path.with_suffix(".part")
     with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(part, path)
 
 

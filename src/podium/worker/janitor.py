@@ -33,8 +33,11 @@ async def finish_removals(context: WorkerContext) -> None:
 async def keep_house(context: WorkerContext) -> None:
     """Until cancelled. A workspace whose work is not proved to be in a ref stays and is named in the log."""
     while True:
-        for folder in await anyio.to_thread.run_sync(_left_over, context):
-            await _remove(context, folder)
+        try:
+            for folder in await anyio.to_thread.run_sync(_left_over, context):
+                await _remove(context, folder)
+        except OSError as error:
+            log.warning("the home cannot be read, nothing is tidied up: %s", error)
         await anyio.sleep(EVERY_S)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import anyio
 from msgspec.structs import replace
 
 from podium.bus.messages import RunOrder
 from podium.git import capture, mirror, workspace
-from podium.git.base import Captured, Diff, Identity, Workspace, WorkspaceGone
+from podium.git.base import Captured, Commit, Diff, Identity, Mirror, Workspace, WorkspaceGone
 from podium.git.command import Place
 from podium.git.names import parse_branch, parse_commit, parse_ref
 from podium.git.urls import parse_url
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import time_of
+from podium.worker import snapshots
 from podium.worker.context import WorkerContext
 
 PODIUM = Identity(name="Podium", email="podium@localhost")
@@ -24,6 +26,7 @@ class RunPlace:
     """Where one run works on this node. Its facts are read from disk each time: nothing to keep in step."""
 
     def __init__(self, context: WorkerContext, order: RunOrder) -> None:
+        self._context = context
         self._git = context.git
         self._root = context.home.workspaces
         self._home = context.home
@@ -56,7 +59,7 @@ class RunPlace:
             # A run before us lost its tree; what it had committed is under its ref. Begin from the base.
             await workspace.destroy(found, self._root)
         if found is None:
-            commit = await mirror.resolve(self._git, source, order.base or "HEAD")
+            commit = await self._base_commit(source)
             found = Workspace(
                 run=order.workspace_of,
                 path=self.tree,
@@ -69,8 +72,19 @@ class RunPlace:
         author = Identity(name=f"{order.agent.name} (Podium)", email="agent@localhost")
         await workspace.create(self._git, found, self._root, author=author)
 
-    async def capture(self) -> Captured | None:
-        """Save everything under `refs/podium/runs/<run>` of the node's mirror; None when nothing is there."""
+    async def _base_commit(self, source: Mirror) -> Commit:
+        order = self._order
+        if order.snapshot is None:
+            return await mirror.resolve(self._git, source, order.base or "HEAD")
+        return await snapshots.commit_of(
+            self._context, source, order.snapshot, order.task_id, aside=self._home.run(order.run_id).path
+        )
+
+    async def capture(self, bundle: Path | None = None) -> Captured | None:
+        """Save everything under `refs/podium/runs/<run>` of the node's mirror; None when nothing is there.
+
+        `bundle`: where a small result is left as one.
+        """
         found = self.known()
         if found is None:
             return None
@@ -80,9 +94,16 @@ class RunPlace:
             at=time_of(self._order.run_id),
         )
         try:
-            return await capture.capture(self._git, found, leftovers)
+            return await capture.capture(self._git, found, leftovers, bundle=bundle)
         except WorkspaceGone:
             return None
+
+    def is_gone(self) -> bool:
+        """Whether the run was given a repository and the directory made of it is not there any more."""
+        if self._order.repository is None:
+            return False
+        found = self.known()
+        return found is None or not found.path.is_dir() or found.path.is_symlink()
 
     async def capture_as_lost(self) -> None:
         """The work of a run that is not ours any more: also under `refs/podium/lost/<run>`."""

@@ -92,19 +92,23 @@ class Worker:
     async def _renew_forever(self) -> None:
         while True:
             await anyio.sleep(self._renew_every_s)
-            held = await anyio.to_thread.run_sync(self._home.held)
-            holding = tuple(m.Held(run_id=home.run_id, fence=order.fence) for home, order in held)
-            message = m.Renew(
-                worker_id=self._context.settings.worker_id,
-                holding=holding,
-                free_memory_bytes=free_memory_bytes(),
-            )
             try:
+                held = await anyio.to_thread.run_sync(self._home.held)
+                holding = tuple(m.Held(run_id=home.run_id, fence=order.fence) for home, order in held)
+                message = m.Renew(
+                    worker_id=self._context.settings.worker_id,
+                    holding=holding,
+                    free_memory_bytes=free_memory_bytes(),
+                )
                 answer = await self._context.bus.ask(message, timeout_s=self._renew_every_s)
                 if isinstance(answer, m.Failure):
                     await self._introduce()
             except PodiumError as error:
                 log.debug("leases not renewed: %s", error.message)
+                continue
+            except OSError as error:
+                # Moved away, unmounted: nothing is said, for "I hold none" would be a lie with consequences.
+                log.warning("leases not renewed, the home cannot be read: %s", error)
                 continue
             if isinstance(answer, m.Renewed):
                 for run_id in answer.refused:
@@ -124,7 +128,8 @@ class Worker:
             case m.AskProcess():
                 return answer_process(self._home.run(message.run_id), self._phase(message.run_id))
             case m.AskOutput():
-                return answer_output(self._home.run(message.run_id), message)
+                home = self._home.run(message.run_id)
+                return await anyio.to_thread.run_sync(answer_output, home, message)
             case m.AskDiff():
                 return await self._answer_diff(message)
         return m.Accepted()

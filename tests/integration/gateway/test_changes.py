@@ -13,8 +13,7 @@ import anyio
 import httpx
 import pytest
 
-from podium.client.blobs import put_artifact
-from podium.kernel.ids import ArtifactId, TaskId
+from podium.app.workers import Artifacts
 from podium.process.launcher import Launcher
 from podium.process.watch import directory_watch
 from podium.worker.context import WorkerContext
@@ -51,11 +50,10 @@ async def worker(rig: Serving) -> AsyncIterator[Worker]:
     home.open()
     bus = rig.bus.worker_end()
 
-    async def upload(path: Path, *, media_type: str, name: str, task_id: TaskId) -> ArtifactId:
-        return await put_artifact(
-            rig.url, rig.tokens.worker, path, media_type=media_type, name=name, task_id=task_id
-        )
+    async def address() -> tuple[str, str]:
+        return rig.url, rig.tokens.worker
 
+    artifacts = Artifacts(address)
     import os
 
     from podium.git.command import Git
@@ -74,7 +72,8 @@ async def worker(rig: Serving) -> AsyncIterator[Worker]:
                 watching=watching,
                 git=Git(execute, rig.home / "worker-git", os.environ),
                 execute=execute,
-                upload=upload,
+                upload=artifacts.upload,
+                download=artifacts.download,
                 clock=rig.clock,
             )
         )
@@ -120,3 +119,29 @@ async def test_what_a_change_is_not_is_told(http: httpx.AsyncClient) -> None:
         assert error_of(await http.get(path)) == (404, "not_found")
     assert error_of(await http.post(f"/changes/{absent}/applied", json={"where": "x"})) == (404, "not_found")
     assert error_of(await http.post(f"/changes/{absent}/applied", json={})) == (400, "invalid_request")
+
+
+async def test_output_is_read_from_an_offset_also_when_the_run_has_ended_and_its_worker_forgot_it(
+    worker: Worker, http: httpx.AsyncClient, rig: Serving
+) -> None:
+    steps = [{"id": "s0", "do": "say", "text": "one"}, {"id": "s1", "do": "say", "text": "two"}]
+    task = await open_task(http, json.dumps({"steps": steps}))
+    await http.get(f"/tasks/{task['id']}/wait", params={"timeout_s": 25})
+    run_id = task["run_id"]
+    with anyio.fail_after(20):
+        while (run := (await http.get(f"/runs/{run_id}")).json())["out"] is None:
+            await rig.store.ring.wait(rig.store.ring.last_seq, 1)
+    whole = await http.get(f"/runs/{run_id}/output")
+    lines = [json.loads(line) for line in whole.content.splitlines()]
+    assert len(lines) > 2
+    size = len(whole.content)
+    assert run["out"]["size"] == size
+    names = ("podium-offset", "podium-next", "podium-size")
+    assert [int(whole.headers[name]) for name in names] == [0, size, size]
+    part = await http.get(f"/runs/{run_id}/output", params={"offset": 5, "limit": 7})
+    assert part.content == whole.content[5:12]
+    assert [int(part.headers[name]) for name in names] == [5, 12, size]
+    beyond = await http.get(f"/runs/{run_id}/output", params={"offset": size + 1})
+    assert (beyond.content, beyond.headers["podium-size"]) == (b"", str(size))
+    nothing = await http.get(f"/runs/{run_id}/output", params={"stream": "err"})
+    assert (nothing.status_code, nothing.content, nothing.headers["podium-size"]) == (200, b"", "0")

@@ -19,6 +19,7 @@ from podium.engine.engine import EngineSettings
 from podium.gateway import cursor
 from podium.store.retention import prune_events
 from tests.integration.gateway.serving import API, Serving, error_of, open_task, serving
+from tests.support import eventually_in_loop
 
 pytestmark = pytest.mark.anyio
 
@@ -130,8 +131,7 @@ async def test_a_stream_begins_with_history_and_goes_on_live(rig: Serving, http:
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)
-            while rig.server._gateway._api.hub.followers == 0:
-                await anyio.sleep(0)
+            await eventually_in_loop(lambda: rig.server._gateway._api.hub.followers)
             await rig.say("after", times=10)
     assert seen == list(range(3, 23))
 
@@ -305,8 +305,7 @@ async def test_everybody_who_follows_is_let_go_when_the_server_stops(tmp_path: P
                 for _ in range(5):
                     for follower in (by_socket, by_stream, by_wait):
                         tasks.start_soon(follower)
-                while rig.server._gateway._api.hub.followers < 15:
-                    await anyio.sleep(0)
+                await eventually_in_loop(lambda: rig.server._gateway._api.hub.followers == 15)
                 rig.server.stop()
     assert codes == [1012] * 5
     assert streams == [True] * 5
@@ -337,8 +336,7 @@ async def test_fifty_clients_share_one_encoding_of_each_chunk(rig: Serving) -> N
 
         for mine in got:
             tasks.start_soon(follow, mine)
-        while len(ready) < 50:
-            await anyio.sleep(0)
+        await eventually_in_loop(lambda: len(ready) == 50)
         for _ in range(20):
             await rig.say("x", times=10)
     assert all(mine == got[0] for mine in got)

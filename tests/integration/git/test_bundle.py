@@ -175,3 +175,31 @@ async def test_a_log_is_newest_first_and_bounded(house: House) -> None:
     assert [entry.subject for entry in found] == ["number 3", "number 2", "number 1"]
     assert (found[0].commit, found[0].parents, found[0].author) == (tips[3], (tips[2],), "Somebody")
     assert len(await changes.log(house.podium, here, None, tips[-1], limit=100)) == 5
+
+
+async def test_of_a_bundle_with_more_refs_than_agreed_only_the_agreed_one_becomes_a_ref(house: House) -> None:
+    await house.mirrored()
+    base = house.head(house.source)
+    tip = house.commit(house.source, {"new": "1\n"}, "new")
+    house.plain(house.source, "update-ref", CHANGE, tip)
+    others = ("refs/heads/main", "refs/podium/runs/run_1", "refs/tags/v1")
+    for ref in others:
+        house.plain(house.source, "update-ref", ref, tip)
+    out = house.root / "more.bundle"
+    house.plain(house.source, "bundle", "create", "-q", str(out), CHANGE, *others, f"^{base}")
+    before = set(house.in_mirror("for-each-ref", "--format=%(refname) %(objectname)").splitlines())
+    assert await take(house, out) == tip
+    after = set(house.in_mirror("for-each-ref", "--format=%(refname) %(objectname)").splitlines())
+    assert after - before == {f"{TAKEN} {tip}"}
+    assert before <= after
+
+
+async def test_a_bundle_without_the_agreed_ref_is_refused_and_nothing_of_it_is_kept(house: House) -> None:
+    await house.mirrored()
+    house.commit(house.source, {"new": "1\n"}, "new")
+    out = house.root / "other.bundle"
+    house.plain(house.source, "bundle", "create", "-q", str(out), "refs/heads/main")
+    before = objects(house)
+    with pytest.raises(BundleRefused):
+        await take(house, out)
+    assert objects(house) == before

@@ -9,7 +9,9 @@ import pytest
 
 from podium.git import base, staging
 from podium.git import capture as capturing
-from podium.git.base import Captured, Workspace, WorkspaceGone
+from podium.git.base import Captured, ChangedFiles, Workspace, WorkspaceGone
+from podium.git.changes import changed_files
+from podium.git.command import Place
 
 from .conftest import LEFTOVERS, House
 
@@ -20,11 +22,16 @@ async def capture(house: House, workspace: Workspace) -> Captured:
     return await capturing.capture(house.podium, workspace, LEFTOVERS)
 
 
+async def changed(house: House, captured: Captured, workspace: Workspace) -> ChangedFiles:
+    place = Place(git_dir=house.mirror_path)
+    return await changed_files(house.podium, place, workspace.base, captured.tip)
+
+
 async def test_an_untouched_workspace_gives_the_base_and_no_commit(house: House) -> None:
     workspace = await house.workspace()
     captured = await capture(house, workspace)
     assert (captured.tip, captured.commits, captured.leftover) == (workspace.base, 0, False)
-    assert (captured.drift, captured.files.total) == ((), 0)
+    assert captured.drift == ()
     assert house.in_mirror("rev-parse", captured.ref) == workspace.base
 
 
@@ -34,9 +41,8 @@ async def test_committed_work_arrives_in_the_mirror_as_the_agent_committed_it(ho
     captured = await capture(house, workspace)
     assert (captured.tip, captured.commits, captured.leftover, captured.drift) == (tip, 1, False, ())
     assert house.in_mirror("rev-parse", captured.ref) == tip
-    assert [(file.path, file.status, file.additions) for file in captured.files.files] == [
-        ("src/b.py", "added", 1)
-    ]
+    files = await changed(house, captured, workspace)
+    assert [(file.path, file.status, file.additions) for file in files.files] == [("src/b.py", "added", 1)]
 
 
 async def test_leftovers_of_every_kind_become_one_commit_on_top_of_the_agents_own(house: House) -> None:
@@ -65,7 +71,8 @@ async def test_names_that_are_not_utf8_are_saved_and_shown_escaped(house: House)
     with open(os.path.join(os.fsencode(workspace.path), b"bad\xff.txt"), "wb") as file:
         file.write(b"kept")
     captured = await capture(house, workspace)
-    assert [file.path for file in captured.files.files] == ["bad\\xff.txt"]
+    files = await changed(house, captured, workspace)
+    assert [file.path for file in files.files] == ["bad\\xff.txt"]
     assert captured.unsaved == ()
 
 
@@ -354,5 +361,6 @@ async def test_a_list_of_changed_files_is_cut_at_its_limit_and_says_how_many_the
     for number in range(5):
         (workspace.path / f"f{number}").write_text("x")
     captured = await capture(house, workspace)
-    assert (len(captured.files.files), captured.files.total) == (2, 5)
+    files = await changed(house, captured, workspace)
+    assert (len(files.files), files.total) == (2, 5)
     assert base.MAX_CHANGED_FILES > 2

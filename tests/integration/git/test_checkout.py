@@ -184,7 +184,7 @@ async def test_the_state_of_a_checkout_is_told_in_full(house: House) -> None:
     house.plain(house.source, "mv", "readme.md", "renamed file.md")
     (house.source / "new").write_text("x")
     state = await checkout_state(house.podium, house.source / "src")
-    assert (state.top, state.branch, state.untracked) == (house.source, "main", 1)
+    assert (state.top, state.branch, state.uncommitted) == (house.source, "main", 2)
     assert state.head == house.head(house.source)
     assert state.changed == ("renamed file.md",)
     assert state.busy

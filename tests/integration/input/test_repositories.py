@@ -10,6 +10,7 @@ import pytest
 from podium.kernel.nouns import Reason
 from podium.kernel.states import TaskState
 from podium.testing.rig import Rig
+from tests.support import eventually_in_loop
 
 from .conftest import EDIT, change_of, commit, git, log, patch_of, rig_with_agent, shell, worked
 
@@ -140,11 +141,7 @@ async def test_a_workspace_reached_by_a_planted_link_is_removed_without_its_targ
 
 async def settled(rig: Rig, run_id: str) -> None:
     """Until the worker has forgotten the run."""
-    import anyio
-
-    with anyio.fail_after(20):
-        while rig.worker_home.run(run_id).path.exists():
-            await anyio.sleep(0.01)
+    await eventually_in_loop(lambda: not rig.worker_home.run(run_id).path.exists())
 
 
 async def test_a_file_of_300_megabytes_left_by_an_agent_is_named_and_the_rest_is_saved(tmp_path, make):

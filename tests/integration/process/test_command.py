@@ -152,6 +152,17 @@ async def test_a_quiet_child_in_the_group_ends_with_the_program(run: Run, tmp_pa
     assert sleeper is None or await wait_gone(sleeper, LIMIT_S)
 
 
+async def test_a_child_that_showed_no_environment_at_the_first_look_ends_with_the_program_too(
+    run: Run, tmp_path: Path
+) -> None:
+    late = 'echo $$ > pid.new; mv pid.new pid; sleep 0.4; exec env PODIUM_COMMAND="$0" sleep 1000'
+    away = f"env -i setsid sh -c '{late}' $PODIUM_COMMAND & while ! test -e pid; do :; done"
+    done = await run("sh", "-c", away, timeout_s=LIMIT_S)
+    assert (done.code, done.timed_out) == (0, False)
+    sleeper = identify(int((tmp_path / "pid").read_text()))
+    assert sleeper is None or await wait_gone(sleeper, LIMIT_S)
+
+
 async def test_the_loop_goes_on_while_a_program_runs(run: Run) -> None:
     turns = 0
     async with anyio.create_task_group() as tasks:

@@ -18,6 +18,7 @@ from podium.process.identity import identify, signal_process, wait_gone
 from podium.process.launcher import Launcher
 from podium.process.probe import probe
 from tests.integration.process.runs import LIMIT_S, Runs, until
+from tests.support import eventually_in_loop
 
 pytestmark = pytest.mark.anyio
 
@@ -140,9 +141,14 @@ async def test_a_holder_has_no_descriptor_of_worker_or_template(runs: Runs) -> N
     holder, agent = runs.held(run)
     await until(run, lambda: not (run / layout.LAUNCH).exists())
     template = runs.launcher.template_pid or 0
-    theirs = {*descriptors(template).values(), *descriptors(os.getpid()).values()} - {os.devnull}
     for pid in (holder.pid, agent.pid):
-        assert not set(descriptors(pid).values()) & theirs
+        # It hangs up right after its answer, by which the launch has ended.
+        await eventually_in_loop(
+            lambda pid=pid: (
+                not {*descriptors(pid).values()}
+                & ({*descriptors(template).values(), *descriptors(os.getpid()).values()} - {os.devnull})
+            )
+        )
     own = {name for name in descriptors(holder.pid).values() if not name.startswith("pipe:")}
     assert own == {os.devnull, str(run / "lock"), str(run / "bell"), str(run / "in")}
 

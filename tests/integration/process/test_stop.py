@@ -10,11 +10,11 @@ import anyio
 import pytest
 
 from podium.kernel.errors import StorageFull
-from podium.process import feed, stop
+from podium.process import feed, layout, stop
 from podium.process.base import Exited, NotStarted, Vanished
-from podium.process.identity import is_alive, signal_process, wait_gone
+from podium.process.identity import identify, is_alive, signal_process, wait_gone
 from podium.process.stop import stop as stop_run
-from tests.integration.process.runs import LIMIT_S, Runs, python
+from tests.integration.process.runs import LIMIT_S, Runs, python, until
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +137,56 @@ async def test_a_cancelled_stop_can_be_repeated(runs: Runs) -> None:
     assert is_alive(runs.held(run)[1])
     assert isinstance(await stop_run(run, grace_s=(0.05, 0.05)), Exited)
     assert os.path.exists(run / "exit")
+
+
+# Heeds neither interrupt nor TERM; its children left its session, one of them by forking twice and without
+# its environment. All of them ignore TERM too: that outlives exec.
+DEAF_TREE = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+def say():
+    os.write(1, b"pid %d\\n" % os.getpid())
+if not os.fork():
+    os.setsid()
+    say()
+    while True:
+        signal.pause()
+if not os.fork():
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    say()
+    os.closerange(0, 100)
+    os.execve("/bin/sleep", ["sleep", "1000"], {})
+while True:
+    signal.pause()
+"""
+
+
+async def test_a_hundred_of_a_hundred_stops_leave_nothing_of_the_whole_tree(runs: Runs) -> None:
+    ended = []
+
+    async def one(number: int) -> None:
+        # Each under a name of its own, as runs have: what is left of one is looked for by it.
+        env = {layout.MARKER_VARIABLE: f"{runs.marker}-{number}"}
+        run = await runs.launch(*python(DEAF_TREE), name=f"run-{number}", env=env)
+        out = run / layout.OUTPUT
+        await until(run, lambda: out.read_bytes().count(b"\n") == 2)
+        _, agent = runs.held(run)
+        tree = [agent, *(identify(int(line.split()[1])) for line in out.read_bytes().splitlines())]
+        assert None not in tree
+
+        async def interrupt() -> None:
+            feed.signal_agent(run, signal.SIGINT)
+
+        state = await stop_run(run, interrupt=interrupt, grace_s=(0.02, 0.02))
+        assert isinstance(state, Exited), state
+        assert (state.code, state.left, state.survivors) == (-signal.SIGKILL, 2, 0)
+        ended.append([member for member in tree if member and is_alive(member)])
+
+    for batch in range(10):
+        async with anyio.create_task_group() as together:
+            for number in range(batch * 10, batch * 10 + 10):
+                together.start_soon(one, number)
+    assert ended == [[]] * 100

@@ -17,6 +17,7 @@ from podium.kernel.states import RunState, TaskState
 from podium.process.base import Alive
 from podium.process.probe import probe
 from podium.testing.rig import SHORT_LEASES, WORKER, Rig
+from tests.support import eventually_in_loop
 
 from .conftest import ends, journal, script
 from .test_way_of_one_run import log, scripted, started
@@ -58,9 +59,7 @@ async def test_everything_that_ended_while_we_were_away_is_replayed(tmp_path, re
         await started(rig, task.id)
         process = rig.worker_home.run((await rig.run_of(task.id)).id).process
     gate.touch()
-    with anyio.fail_after(20):
-        while isinstance(probe(process), Alive):
-            await anyio.sleep(0.01)
+    await eventually_in_loop(lambda: not isinstance(probe(process), Alive))
     async with Rig(tmp_path / "home").running() as rig:
         assert (await rig.ended(task.id)).state.word is TaskState.DONE
         texts = [event.call_id for event in await log(rig) if isinstance(event, e.RunToolReturned)]
@@ -164,8 +163,7 @@ async def test_a_worker_that_is_gone_beyond_its_lease_loses_its_runs(tmp_path):
         with anyio.fail_after(20):
             while (await rig.run_of(task.id)).state.word is not RunState.RUNNING:
                 await rig.store.ring.wait(rig.store.ring.last_seq, 1)
-            while rig.worker_home.run(first.id).path.exists():
-                await anyio.sleep(0.01)
+            await eventually_in_loop(lambda: not rig.worker_home.run(first.id).path.exists())
         await rig.cancel(task.id)
         assert (await rig.ended(task.id)).state.word is TaskState.CANCELLED
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from podium.bus import messages as m
+from podium.engine.diagnose import Issue, WorkerFacts, find_issue
 from podium.engine.finish import finish
 from podium.engine.leases import refused, welcome
 from podium.kernel.nouns import Outcome, Reason
@@ -112,6 +113,16 @@ async def test_a_mirror_that_lost_the_base_is_sent_a_full_bundle(tmp_path, repos
     assert (done.state.word, change.files) == ("done", 1)
 
 
+def _stillborn(spec) -> None:
+    """What a holder leaves that died before its agent was born."""
+    spec.run_dir.mkdir(parents=True, exist_ok=True)
+    dead = subprocess.Popen(["true"])
+    identity = procfs.identity_line(dead.pid)
+    dead.wait()
+    (spec.run_dir / layout.LOCK).touch()
+    (spec.run_dir / layout.HOLDER).write_bytes(identity)
+
+
 async def test_a_launch_whose_holder_died_before_its_agent_was_born_is_repeated_and_is_no_loss(tmp_path):
     """Three such moments in a row failed a task with `reruns_exhausted`, and no program had ever run."""
     async with Rig(tmp_path / "home").running() as rig:
@@ -120,12 +131,7 @@ async def test_a_launch_whose_holder_died_before_its_agent_was_born_is_repeated_
 
         async def dies_at_first(spec):
             if len(stillborn) < 3:
-                spec.run_dir.mkdir(parents=True, exist_ok=True)
-                dead = subprocess.Popen(["true"])
-                identity = procfs.identity_line(dead.pid)
-                dead.wait()
-                (spec.run_dir / layout.LOCK).touch()
-                (spec.run_dir / layout.HOLDER).write_bytes(identity)
+                _stillborn(spec)
                 stillborn.append(spec)
                 return
             await real(spec)
@@ -136,3 +142,26 @@ async def test_a_launch_whose_holder_died_before_its_agent_was_born_is_repeated_
         run = await rig.run_of(task.id)
     assert (done.state.word, done.reruns, len(stillborn)) == ("done", 0, 3)
     assert run.pid
+
+
+async def test_launches_that_never_give_birth_end_as_that_and_not_as_a_missing_program(tmp_path):
+    """Five of them said `program_missing`, and people installed what was there."""
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+
+        async def always_dies(spec):
+            _stillborn(spec)
+
+        rig.launcher.launch = always_dies
+        task = await rig.open(_ask(script({"do": "say", "text": "never"})))
+        done = await rig.ended(task.id)
+        run = await rig.run_of(task.id)
+    assert (done.state.word, done.state.reason) == ("failed", Reason.LAUNCH_FAILED)
+    assert run.outcome is not None
+    assert "5 launches" in run.outcome.detail
+    issue, explanation, step = find_issue(
+        run, WorkerFacts(id=None, connected=True, silent_s=None), None, 1, None
+    )
+    assert issue is Issue.LAUNCH_FAILED
+    assert "nothing has run" in explanation
+    assert "podium tasks retry" in step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 
@@ -230,7 +231,10 @@ async def test_a_higher_priority_goes_first_then_age_decides(tmp_path):
     assert leased == [hold.id, order[2].id, order[0].id, order[3].id, order[1].id]
 
 
-async def test_a_workspace_deleted_mid_run_ends_the_run_and_touches_nothing_else(tmp_path, repository):
+@pytest.mark.parametrize("what", ["deleted", "a symlink", "unmounted"])
+async def test_a_workspace_gone_mid_run_ends_the_run_and_touches_nothing_else(tmp_path, repository, what):
+    if what == "unmounted" and os.geteuid() != 0:
+        pytest.skip("needs root to mount something over a workspace")
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("x")
@@ -245,12 +249,27 @@ async def test_a_workspace_deleted_mid_run_ends_the_run_and_touches_nothing_else
         await started(rig, task.id)
         run = await rig.run_of(task.id)
         tree = rig.worker_home.workspace(run.id)
-        shutil.rmtree(tree)
-        tree.symlink_to(outside)
+        if what == "unmounted":  # an empty directory is what is seen there then
+            await anyio.run_process(["mount", "-t", "tmpfs", "none", str(tree.parent)])
+        else:
+            shutil.rmtree(tree)
+        if what == "a symlink":
+            tree.symlink_to(outside)
         gate.touch()
-        ended = await rig.ended(task.id)
-    assert ended.state.word in {TaskState.DONE, TaskState.FAILED}
-    assert ended.change_id is None
+        try:
+            ended = await rig.ended(task.id)
+            run = await rig.run_of(task.id)
+            again = await rig.open(
+                OpenTask(prompt=script(EDIT), agent="scripted", repository=str(repository))
+            )
+            repeated = await rig.ended(again.id)
+        finally:
+            if what == "unmounted":
+                await anyio.run_process(["umount", "-l", str(tree.parent)])
+    assert (ended.state.word, ended.change_id) == (TaskState.FAILED, None)
+    assert (run.state.word, run.state.reason) == (RunState.FAILED, Reason.WORKSPACE)
+    assert (repeated.state.word, bool(repeated.change_id)) == (TaskState.DONE, True)
+    assert [path.name for path in outside.iterdir()] == ["precious"]
     assert (outside / "precious").read_text() == "x"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-import anyio
 import pytest
 
 from podium.testing.rig import Rig
 from podium.worker.janitor import KEEP_S
+from tests.support import eventually_in_loop
 
 
 @pytest.mark.anyio
@@ -24,7 +24,5 @@ async def test_old_scratch_directories_go_and_young_ones_stay(tmp_path, anyio_ba
     past = time.time() - KEEP_S - 60
     os.utime(old, (past, past))
     async with rig.running():
-        with anyio.fail_after(10):
-            while old.exists():
-                await anyio.sleep(0.01)
+        await eventually_in_loop(lambda: not old.exists())
     assert (young / "tree" / "file").exists()

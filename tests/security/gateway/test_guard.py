@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from podium.gateway.guard import SECURITY_HEADERS
-from tests.integration.gateway.serving import API, Serving, error_of
+from tests.integration.gateway.serving import API, Serving, error_of, open_task
 
 pytestmark = pytest.mark.anyio
 OPEN = {("get", f"{API}/health")}
@@ -186,7 +186,9 @@ async def test_a_token_in_the_address_is_refused(
     assert not [message for message in ours if token in message]
 
 
-async def test_a_worker_may_upload_and_nothing_else(http: httpx.AsyncClient, rig: Serving) -> None:
+async def test_a_worker_may_upload_and_fetch_the_snapshots_of_open_tasks_and_nothing_else(
+    http: httpx.AsyncClient, rig: Serving
+) -> None:
     async with rig.client(rig.tokens.worker) as worker:
         for method, path in await routes(http):
             if (method, path) in OPEN or (method == "put" and "artifacts" in path):
@@ -196,7 +198,21 @@ async def test_a_worker_may_upload_and_nothing_else(http: httpx.AsyncClient, rig
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
         stored = await worker.put(f"/artifacts/artifact_{digest}", content=b"hello")
         assert stored.status_code == 200
-        assert (await worker.get(f"/artifacts/artifact_{digest}")).status_code == 403
+        address = f"/artifacts/artifact_{digest}"
+        assert (await worker.get(address)).status_code == 403
+        for path in (
+            "/artifacts/",
+            "/artifacts//",
+            f"{address}/",
+            f"{address}/../../tasks",
+            "/artifacts/%2e",
+        ):
+            assert (await worker.get(path)).status_code in {403, 404}, path
+        task = await open_task(http, repository="/nowhere", snapshot=f"artifact_{digest}")
+        assert (await worker.get(address)).content == b"hello"
+        assert (await worker.head(address)).status_code == 403
+        await http.post(f"/tasks/{task['id']}/cancel", json={})
+        assert (await worker.get(address)).status_code == 403
 
 
 async def test_wrong_tokens_all_look_the_same(bare: httpx.AsyncClient, rig: Serving) -> None:

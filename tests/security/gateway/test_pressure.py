@@ -11,6 +11,7 @@ import pytest
 
 from podium.gateway import server as server_module
 from tests.integration.gateway.serving import API, Serving, error_of, open_task, serving
+from tests.support import eventually_in_loop
 
 pytestmark = pytest.mark.anyio
 
@@ -200,8 +201,6 @@ async def test_a_client_that_never_reads_its_answer_is_dropped(tmp_path: Path) -
         _reader, writer = await connection(rig)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(head(rig, "GET", f"/artifacts/{artifact}"))
-        with anyio.fail_after(10):
-            while rig.server.server_state.tasks:
-                await anyio.sleep(0.02)
-            await open_task(http)
+        await eventually_in_loop(lambda: not rig.server.server_state.tasks, within_s=10)
+        await open_task(http)
         writer.close()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from podium.harness.base import About, Exit, LaunchPlan, LaunchRequest
-from podium.harness.registry import HARNESSES, harness_class, known_harnesses
+from podium.harness.registry import HARNESSES, check_harnesses, harness_class
 from podium.harness.scripted import LEFT_OFF, Scripted
 from podium.kernel.errors import InvalidRequest
 from podium.kernel.ids import RunId, TaskId
@@ -78,7 +78,6 @@ def test_unknown_options_are_refused() -> None:
 @pytest.mark.parametrize("name", sorted(HARNESSES))
 def test_every_name_of_the_table_is_a_harness_of_that_name(name: str) -> None:
     assert harness_class(name).name == name
-    assert name in known_harnesses()
 
 
 def test_any_dotted_path_is_a_harness_too() -> None:
@@ -90,3 +89,23 @@ def test_an_unknown_name_is_refused_with_the_choice(name: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         harness_class(name)
     assert "claude_code" in (refused.value.hint or "")
+
+
+def test_a_name_of_the_configuration_is_a_harness_and_stands_among_the_known() -> None:
+    configured = {"mine": "podium.harness.scripted:Scripted"}
+    assert harness_class("mine", configured) is Scripted
+    with pytest.raises(InvalidRequest) as refused:
+        harness_class("other", configured)
+    assert refused.value.hint == "choose one of: claude_code, command, mine, scripted"
+    with pytest.raises(InvalidRequest):
+        harness_class("mine")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("no_such_package:X", "No module named"), ("json:loads", "is no harness"), ("json:nothing", "nothing")],
+)
+def test_a_configured_path_that_is_no_harness_is_told_with_its_origin(path: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said) as refused:
+        check_harnesses({"mine": path}, "/home/config.toml")
+    assert refused.value.message.startswith("/home/config.toml: harnesses.mine: ")

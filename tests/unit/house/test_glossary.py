@@ -20,7 +20,7 @@ from podium.kernel.states import (
 from podium.kernel.status import STATUSES
 
 TEXT = (Path(__file__).resolve().parents[3] / "GLOSSARY.md").read_text()
-PARTS = {"CheckResult", "CancelIntent"}
+PARTS = {"CheckResult", "CancelIntent", "KeptOutput"}
 """Parts of other nouns, explained with them."""
 
 
@@ -62,3 +62,8 @@ def test_the_states_listed_are_the_states_there_are(noun, states, terminal) -> N
 def test_the_statuses_listed_are_the_statuses_there_are() -> None:
     rows = [line.split("|")[1].strip() for line in section("Status").splitlines() if line.startswith("| ")]
     assert tuple(rows[1:]) == STATUSES
+
+
+def test_the_reasons_listed_are_the_reasons_there_are() -> None:
+    rows = [line.split("|")[1] for line in section("Reasons").splitlines() if line.startswith("| ")]
+    assert {word.strip() for cell in rows[1:] for word in cell.split(",")} == set(nouns.Reason)

@@ -69,3 +69,17 @@ def test_the_home_is_absolute_wherever_it_comes_from(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert home_path({"PODIUM_HOME": "here"}) == tmp_path / "here"
     assert home_path({}) == Path.home() / ".podium"
+
+
+def test_harnesses_are_a_table_of_the_file_and_of_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[harnesses]\nmine = "package.module:Class"\n')
+    settings, origins = load_settings(tmp_path, environ={"PODIUM_HARNESSES": "x"})
+    assert settings.harnesses == {"mine": "package.module:Class"}
+    assert origins["harnesses"] == str(tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize("line", ['mine = "package.module"', 'mine = "a b:C"', "mine = 3", '"a b" = "a:B"'])
+def test_a_harness_that_is_not_written_as_one_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "config.toml").write_text(f"[harnesses]\n{line}\n")
+    with pytest.raises(InvalidRequest, match=r"config.toml: harnesses"):
+        load_settings(tmp_path, environ={})

@@ -62,3 +62,11 @@ def test_a_home_that_is_not_ours_is_bad(tmp_path: Path) -> None:
 
 def test_isolation_is_never_called_more_than_it_is(tmp_path: Path) -> None:
     assert findings(tmp_path)["isolation"].found.startswith("bare")
+
+
+def test_what_ends_a_process_tree_is_named_by_what_this_machine_allows(tmp_path: Path) -> None:
+    finding = findings(tmp_path)["tree-kill"]
+    assert finding.ok is True
+    assert finding.found.startswith("process tree: holder sweep + ")
+    assert "marker walk" in finding.found
+    assert ("+ cgroup v2 leaf" in finding.found) is not bool(finding.next_step)

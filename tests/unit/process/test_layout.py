@@ -51,7 +51,10 @@ def test_template_and_holder_load_the_standard_library_only_and_nothing_heavy() 
     assert ours == {
         "podium",
         "podium.process",
-        *(f"podium.process.{name}" for name in ("template", "holder", "agent", "relay", "layout", "procfs")),
+        *(
+            f"podium.process.{name}"
+            for name in ("template", "holder", "agent", "relay", "layout", "procfs", "cgroup")
+        ),
     }
     heavy = {"msgspec", "anyio", "asyncio", "typing", "pathlib", "json", "re", "subprocess", "threading"}
     assert not heavy & set(loaded)

@@ -48,7 +48,12 @@ async def show_one(request: Ask) -> Response[bytes]:
 async def define_one(request: Ask) -> Response[bytes]:
     name, who = _name(request), by(request)
     ask, raw = await body_of(request, DefineAgent)
-    return await change(request, raw, lambda unit: made(define_agent(unit, name, ask, by=who)))
+    harnesses = api_of(request).engine.settings.harnesses
+
+    def effect(unit: Unit) -> Answer:
+        return made(define_agent(unit, name, ask, by=who, harnesses=harnesses))
+
+    return await change(request, raw, effect)
 
 
 @delete("/agents/{id:str}", status_code=200, opt=about("Remove an agent.", answer=Nothing, changes=True))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Response, get, head, put
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
+from podium.engine.commands import keep_output
 from podium.gateway.api import (
     Api,
     Ask,
@@ -17,17 +18,22 @@ from podium.gateway.api import (
     Page,
     api_of,
     attachment,
+    by,
     encode,
     id_of,
     page_after,
+    principal_of,
     query_of,
     send_json,
 )
 from podium.gateway.blobs import pieces
 from podium.gateway.routes import Listed, about
+from podium.kernel.errors import Forbidden, InvalidRequest
 from podium.kernel.ids import parse_id
-from podium.kernel.nouns import Artifact
+from podium.kernel.nouns import Artifact, KeptOutput
 from podium.store import queries, schema
+from podium.store.retention import snapshots_needed
+from podium.store.unit import Unit
 
 BYTES = "application/octet-stream"
 MediaType = Annotated[
@@ -45,6 +51,11 @@ class Upload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=200)] = "file"
     media_type: MediaType = BYTES
     task: Annotated[str, Meta(max_length=100)] | None = None
+    run: Annotated[str, Meta(max_length=100)] | None = None
+    """With `size`: a run that has ended, and the bytes are its raw output, packed with gzip."""
+    stream: Literal["out", "err"] = "out"
+    size: Annotated[int, Meta(ge=0, lt=1 << 53)] | None = None
+    """How long that output is, unpacked."""
 
 
 @put(
@@ -56,6 +67,9 @@ class Upload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def put_one(request: Ask) -> Response[bytes]:
     api, artifact_id, ask = api_of(request), id_of(request, "artifact"), query_of(request, Upload)
     task_id = parse_id("task", ask.task) if ask.task is not None else None
+    run_id = parse_id("run", ask.run) if ask.run is not None else None
+    if (run_id is None) != (ask.size is None):
+        raise InvalidRequest("`run` and `size` belong together", hint="give both, or none of them")
     stored, size = await api.store.artifacts.write(_body(request), expect=artifact_id)
     artifact = Artifact(
         id=stored,
@@ -64,7 +78,14 @@ async def put_one(request: Ask) -> Response[bytes]:
         name=ask.name,
         created_at=api.store.clock.now(),
     )
-    await api.store.writer.run(lambda unit: unit.artifact(artifact, task_id))
+    who = by(request)
+
+    def effect(unit: Unit) -> None:
+        unit.artifact(artifact, task_id)
+        if run_id is not None:
+            keep_output(unit, run_id, ask.stream, KeptOutput(artifact=stored, size=ask.size or 0), by=who)
+
+    await api.store.writer.run(effect)
     return send_json(encode(artifact))
 
 
@@ -82,8 +103,10 @@ async def list_them(request: Ask) -> Response[bytes]:
 @get("/artifacts/{id:str}", opt=about("The bytes of an artifact, as a download.", gives=BYTES))
 async def fetch_one(request: Ask) -> Stream:
     query_of(request, Nothing)
-    api = api_of(request)
-    artifact = await _artifact(api, id_of(request, "artifact"))
+    api, artifact_id = api_of(request), id_of(request, "artifact")
+    if principal_of(request).kind == "worker":
+        await _is_for_workers(api, artifact_id)
+    artifact = await _artifact(api, artifact_id)
     path = api.store.artifacts.path(artifact.id)
     return Stream(pieces(path), media_type=artifact.media_type, headers=_headers(artifact))
 
@@ -111,6 +134,12 @@ async def _body(request: Ask) -> AsyncIterator[bytes]:
     async for piece in request.stream():
         if piece:
             yield piece
+
+
+async def _is_for_workers(api: Api, artifact_id: str) -> None:
+    """Raises Forbidden unless an open task starts from it: nothing else here is a worker's to read."""
+    if artifact_id not in await api.store.reader.run(snapshots_needed):
+        raise Forbidden("a worker may fetch only the snapshots of open tasks", hint="use the owner's token")
 
 
 async def _artifact(api: Api, artifact_id: str) -> Artifact:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
+import anyio.to_thread
 import msgspec
 from litestar import Response, get
 from msgspec import Meta, Struct
@@ -25,6 +26,7 @@ from podium.gateway.api import (
     send_json,
 )
 from podium.gateway.errors import told_by_worker
+from podium.gateway.kept import read_part
 from podium.gateway.rest.changes import DIFF, finished_diff, send_diff
 from podium.gateway.routes import Listed, about
 from podium.gateway.silence import overlay_one
@@ -86,11 +88,7 @@ async def diagnose_one(request: Ask) -> Response[bytes]:
 )
 async def show_output(request: Ask) -> Response[bytes]:
     api, run_id, ask = api_of(request), id_of(request, "run"), query_of(request, OutputPart)
-    run = await _run(api, run_id)
-    question = m.AskOutput(run_id=run.id, stream=ask.stream, offset=ask.offset, limit_bytes=ask.limit)
-    got = await _ask(api, run, question)
-    if not isinstance(got, m.OutputIs):
-        raise WorkerUnreachable("the worker gave an answer to something else")
+    got = await _output(api, run_id, ask)
     headers = {
         "podium-offset": str(got.offset),
         "podium-next": str(got.offset + len(got.data)),
@@ -124,6 +122,38 @@ async def show_diff(request: Ask) -> Response[bytes]:
         raise WorkerUnreachable("the worker gave an answer to something else")
     api.snapshots.keep(run_id, got.patch, got.truncated)
     return send_diff(got.patch, truncated=got.truncated)
+
+
+async def _output(api: Api, run_id: str, ask: OutputPart) -> m.OutputIs:
+    """From what was kept, once that is here; until then from the worker."""
+    run = await _run(api, run_id)
+    kept = await _kept(api, run, ask)
+    if kept is not None:
+        return kept
+    question = m.AskOutput(run_id=run.id, stream=ask.stream, offset=ask.offset, limit_bytes=ask.limit)
+    try:
+        got = await _ask(api, run, question)
+    except NotFound:
+        # Perhaps it was sent, and forgotten there, since we looked.
+        kept = await _kept(api, await _run(api, run_id), ask)
+        if kept is None:
+            raise
+        return kept
+    if not isinstance(got, m.OutputIs):
+        raise WorkerUnreachable("the worker gave an answer to something else")
+    return got
+
+
+async def _kept(api: Api, run: Run, ask: OutputPart) -> m.OutputIs | None:
+    kept = run.out if ask.stream == "out" else run.err
+    if kept is None:
+        # `out` comes last, and comes always: with it here, an `err` that is not was empty.
+        return m.OutputIs(data=b"", offset=ask.offset, size=0) if run.out is not None else None
+    if ask.offset >= kept.size:
+        return m.OutputIs(data=b"", offset=ask.offset, size=kept.size)
+    path = api.store.artifacts.path(kept.artifact)
+    data = await anyio.to_thread.run_sync(read_part, path, ask.offset, min(ask.limit, kept.size - ask.offset))
+    return m.OutputIs(data=data, offset=ask.offset, size=kept.size)
 
 
 async def _diagnose(api: Api, run_id: str) -> Diagnosis:

@@ -1,0 +1,1 @@
+"""The groups named after nouns, one file each."""
