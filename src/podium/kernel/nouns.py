@@ -211,7 +211,9 @@ class Task(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     retry_of: TaskId | None = None
     session_id: SessionId | None = None
-    """The conversation that it goes on with, or forks."""
+    """The conversation that it goes on with."""
+    fork: bool = False
+    """It goes on with a copy of that conversation."""
     output_schema: msgspec.Raw | None = None
     """JSON schema of the answer that the agent has to give."""
     reruns: int = 0
@@ -247,7 +249,7 @@ class Run(Struct, frozen=True, kw_only=True):
     continues: RunId | None = None
     """The earlier run whose conversation and work it goes on with, in a workspace of its own."""
     fork: bool = False
-    """It goes on with a copy of that conversation; the conversation itself stays as it is."""
+    """It shall go on with a copy of that conversation, which does not exist yet."""
     start: str | None = None
     """Commit that its workspace starts from; None: its base."""
     affinity: WorkerId | None = None

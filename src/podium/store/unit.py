@@ -289,4 +289,3 @@ class Unit:
         if row is None:
             raise NotFound()
         return row
-

@@ -126,7 +126,9 @@ class Rig:
 
     async def cancel(self, task_id: TaskId) -> Task:
         task, run = await self.store.writer.run(
-            lambda unit: commands.cancel_task(unit, task_id, commands.CancelTask(), by="test")
+            lambda unit: commands.cancel_task(
+                unit, task_id, commands.CancelTask(), by="test", ids=self.engine.ids
+            )
         )
         await self.engine.stop_run(run, "test")
         return task
