@@ -38,6 +38,7 @@ def noun_task(ids: IdMaker) -> Task:
 class Reports:
     def __init__(self, store: Store, runs: list[Run]) -> None:
         self._store = store
+        self._ids = IdMaker(SystemClock(), os.urandom)
         self._runs = itertools.cycle(runs)
         self._offsets: dict[str, int] = {run.id: 0 for run in runs}
 

@@ -65,8 +65,8 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priority: Priority = 0
     source: Source = Source.API
     session: Annotated[str, Meta(max_length=100)] | None = None
-    """Go on with this conversation (a session, or a task or run in it): the prompt is what is said next, and the
-    work goes on from where its last run left it. Repository, target and checks are those of its last task."""
+    """Go on with this conversation (a session, or a task or run in it): the prompt is what is said next, and
+    the work goes on from where its last run left it. Repository, target and checks are its last task's."""
     fork: bool = False
     """With a copy of the conversation, which itself stays as it is."""
     output_schema: msgspec.Raw | None = None
@@ -148,7 +148,7 @@ def _open_next(unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker)
             "a task that goes on with a session keeps its repository, project and base",
             hint="leave them out, or open a task without a session",
         )
-    session, last, earlier = session_to_continue(unit, ask.session or "")
+    session, _, earlier = session_to_continue(unit, ask.session or "")
     task = Task(
         id=TaskId(ids.new("task")),
         project_id=earlier.project_id,

@@ -86,7 +86,7 @@ def withdraw_ask(unit: Unit, run: Run, reply_token: str, *, by: str) -> None:
 
 
 def take_delivered(unit: Unit, run: Run, event: e.InquiryDelivered, *, by: str) -> None:
-    """The answer stands in the agent's input. Told twice, or about an inquiry of another run, it says nothing."""
+    """The answer stands in the agent's input. Told twice, or about another run's inquiry, it says nothing."""
     try:
         inquiry = unit.load(Inquiry, event.inquiry_id)
     except NotFound:

@@ -32,6 +32,7 @@ def order_for(unit: Unit, run: Run) -> RunOrder:
         workspace_of=run.workspace_of,
         conversation_id=run.conversation_id,
         again=run.resume_of is not None,
+        login_of=run.resume_of or run.continues,
         follows=run.continues is not None,
         fork=run.fork,
         start=run.start,

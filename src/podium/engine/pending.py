@@ -26,7 +26,8 @@ _SAID = (
 )
 _REPLIES = (
     select(_inquiries.c.doc)
-    .where(_inquiries.c.undelivered == 1, _inquiries.c.run_id.in_(bindparam("b_runs", expanding=True)))
+    .where(_inquiries.c.undelivered == 1)
+    .where(_inquiries.c.run_id.in_(bindparam("b_runs", expanding=True)))
     .order_by(_inquiries.c.id)
 )
 

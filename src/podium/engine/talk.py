@@ -151,7 +151,7 @@ def tip_of(unit: Unit, run: Run) -> str | None:
 
 
 def know_session(unit: Unit, run_id: RunId, *, by: str, ids: IdMaker) -> None:
-    """The run's program has named its conversation: open the session, or note that the run goes on with it."""
+    """The run's program has named its conversation: open the session, or note that the run joins it."""
     run = unit.run(run_id)
     if run.conversation_id is None or run.worker_id is None:
         return
