@@ -113,7 +113,11 @@ class Rig:
 
     async def define(self, agent: Agent) -> None:
         ask = commands.DefineAgent(
-            harness=agent.harness, options=agent.options, limits=agent.limits, env=agent.env
+            harness=agent.harness,
+            options=agent.options,
+            limits=agent.limits,
+            env=agent.env,
+            permissions=agent.permissions,
         )
         await self.store.writer.run(lambda unit: commands.define_agent(unit, agent.name, ask, by="test"))
 
