@@ -64,7 +64,7 @@ def plan_of(about: About, request: LaunchRequest) -> LaunchPlan:
     if "max_turns" in agent.options:
         argv.append(f"--max-turns={agent.options['max_turns']}")
     if request.output_schema is not None:
-        argv.append(f"--json-schema={bytes(request.output_schema).decode()}")
+        argv.append(f"--json-schema={msgspec.json.encode(request.output_schema).decode()}")
     again = resumed and request.opening != "next"
     prompt = _continue_prompt(request.prompt) if again else request.prompt
     return LaunchPlan(
@@ -170,8 +170,12 @@ def _first_line(about: About, prompt: str, *, dedupe: bool) -> bytes:
         "message": {"role": "user", "content": as_text_for_model(prompt)},
     }
     if dedupe:
-        line["uuid"] = str(uuid.uuid5(NAMESPACE, f"{about.run_id} prompt"))
+        line["uuid"] = prompt_uuid(about)
     return msgspec.json.encode(line) + b"\n"
+
+
+def prompt_uuid(about: About) -> str:
+    return str(uuid.uuid5(NAMESPACE, f"{about.run_id} prompt"))
 
 
 def _continue_prompt(prompt: str) -> str:

@@ -136,6 +136,9 @@ class Scripted:
     def waits(self, state: ScriptedState, sent: Collection[str]) -> Literal["", "permission", "message"]:
         return "permission" if any(f"answer:{ask}" not in sent for ask in state.asks) else ""
 
+    def was_deaf(self, state: ScriptedState, sent: Collection[str]) -> bool:
+        return False  # it ends without a result
+
     def is_over(self, state: ScriptedState, sent: Collection[str]) -> bool:
         # The script is what it does: a message that no step listens to is not waited for.
         return state.status is not None
