@@ -48,6 +48,7 @@ class Gateway:
     def __init__(self, engine: Engine, store: Store, settings: GatewaySettings) -> None:
         self.settings = settings
         self._api = Api(engine, store, settings)
+        engine.on_partial = self._api.hub.hear
         self._store = store
         self._tokens = Tokens({})
         self.litestar = Litestar(
