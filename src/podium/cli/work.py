@@ -13,7 +13,18 @@ from msgspec import Struct
 
 from podium.cli import follow as following
 from podium.cli.errors import INTERRUPTED, TIMED_OUT
-from podium.cli.output import Painted, ago, facts, json_options, one_line, short, shown, status, table
+from podium.cli.output import (
+    Painted,
+    ago,
+    facts,
+    json_options,
+    one_line,
+    print_patch,
+    short,
+    shown,
+    status,
+    table,
+)
 from podium.cli.references import change_of, is_over, run_of, task_of
 from podium.client.api import Client, connect
 from podium.client.home import ServerFile
@@ -242,7 +253,7 @@ def diff(reference: str, stat: bool) -> int:
             return 0
         found = client.run_diff(run.id)
         click.echo(click.style("live: the agent is still at work", dim=True), err=True)
-    _print_patch(found.patch)
+    print_patch(found.patch.decode("utf-8", "replace"))
     if found.truncated:
         click.echo("(cut: the diff is larger than its limit)", err=True)
     return 0
@@ -289,15 +300,6 @@ def _checks(given: Sequence[str]) -> list[dict[str, Any]] | None:
             )
         checks.append({"name": name, "argv": words})
     return checks or None
-
-
-def _print_patch(patch: bytes) -> None:
-    from podium.cli.output import clean
-
-    for line in patch.decode("utf-8", "replace").splitlines():
-        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-        is_head = line.startswith(("+++", "---", "diff ", "index "))
-        click.echo(click.style(clean(line), bold=True) if is_head else click.style(clean(line), fg=colour))
 
 
 def _age(seconds: float | None) -> str:

@@ -150,8 +150,8 @@ class Client:
     def send_message(
         self, task_id: str, text: str, mode: str | None = None, *, key: str | None = None
     ) -> Message:
-        """Say something to the agent of a task; without `mode` in its program's usual way. The answer's `mode`
-        tells which it became."""
+        """Say something to the agent of a task; without `mode` in its program's usual way. The `mode` of what
+        comes back tells which it became."""
         body = {"text": text} | ({"mode": mode} if mode is not None else {})
         return self._ask(Message, "POST", f"/tasks/{_part(task_id)}/messages", body=body, key=key)
 
