@@ -78,12 +78,13 @@ def show_inquiry(inquiry: Inquiry) -> None:
             ("digest", effect.digest),
         ]
     )
-    _show_effect(inquiry)
+    show_effect(inquiry)
     if inquiry.state.word is InquiryState.OPEN:
         click.echo("\n" + hint_of(inquiry.id))
 
 
-def _show_effect(inquiry: Inquiry) -> None:
+def show_effect(inquiry: Inquiry) -> None:
+    """The exact effect alone."""
     effect = inquiry.effect
     _show_part("command", effect.command.split("\n") if effect.command else [])
     _show_part("paths", [_line(path) for path in effect.paths])
