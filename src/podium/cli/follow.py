@@ -135,7 +135,8 @@ def print_structured(client: Client, task: Task) -> None:
         return
     outcome = client.run(task.run_id).outcome
     if outcome is not None and outcome.structured is not None:
-        click.echo(clean(msgspec.json.format(bytes(outcome.structured), indent=2).decode()))
+        shaped = msgspec.json.format(msgspec.json.encode(outcome.structured), indent=2)
+        click.echo(clean(shaped.decode()))
 
 
 def epilogue(task: Task) -> None:
