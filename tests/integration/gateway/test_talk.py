@@ -20,7 +20,8 @@ from podium.kernel.session import Message, Mode
 from podium.kernel.states import MessageState
 from tests.integration.gateway.asking import record, started
 from tests.integration.gateway.serving import WORKER, Serving, error_of, open_task
-from tests.integration.gateway.test_following import eventually_in_loop, message, socket_of
+from tests.integration.gateway.test_following import message, socket_of
+from tests.support import eventually_in_loop
 
 pytestmark = pytest.mark.anyio
 takes_messages = pytest.mark.skipif(
