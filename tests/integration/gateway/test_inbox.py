@@ -34,7 +34,7 @@ async def test_what_an_agent_asks_stands_in_the_inbox_with_its_exact_effect(
 async def test_a_task_that_asks_needs_you_until_it_is_answered(rig: Serving, http: httpx.AsyncClient) -> None:
     task_id, run_id = await started(rig, http)
     inquiry_id = await ask(rig, run_id, command())
-    rig.engine.roster.hello(WORKER, 1)  # heard just now: else the status would be unknown
+    rig.engine.roster.hello(WORKER, 0)  # heard just now: else the status would be unknown
     status = (await http.get(f"/tasks/{task_id}")).json()["status"]
     assert (status["word"], status["reason"]) == ("needs you", "permission")
     waited = (await http.get(f"/tasks/{task_id}/wait", params={"timeout_s": 20})).json()
