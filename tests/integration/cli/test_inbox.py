@@ -343,7 +343,6 @@ async def test_on_a_terminal_text_is_shown_as_it_is_said_and_an_ask_is_answered_
         await http.post(f"/tasks/{task_id}/cancel")
         about: dict[str, Any] = {"task_id": task_id, "run_id": run_id}
         await record(rig, e.RunCancelled(**about), e.TaskCancelled(task_id=task_id))
-        await until("podium")
         with anyio.fail_after(30):
             assert await anyio.to_thread.run_sync(process.wait) == 5
     finally:
