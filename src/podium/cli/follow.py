@@ -139,12 +139,18 @@ def print_structured(client: Client, task: Task) -> None:
         click.echo(clean(shaped.decode()))
 
 
+def next_step(task: Task) -> str:
+    """Of a person, for a task that waits for one."""
+    return f"podium send {task.id} TEXT" if task.status.reason == "message" else "podium inbox"
+
+
 def epilogue(task: Task) -> None:
     """The result and what to do next."""
     click.echo(
         f"\n{one_line(task.title, TITLE)}: {status(task.status.word)}  {click.style(task.id, dim=True)}"
     )
-    steps = [f"podium diff {task.id}", f"podium apply {task.id}"] if task.change_id else []
+    steps = [next_step(task)] if task.status.word == NEEDS_YOU_WORD else []
+    steps += [f"podium diff {task.id}", f"podium apply {task.id}"] if task.change_id else []
     if task.state.word == "failed":
         steps += [f"podium diagnose {task.id}", f"podium tasks retry {task.id}"]
     for step in steps:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from podium.cli import follow as following
-from podium.cli.errors import INTERRUPTED, TIMED_OUT
+from podium.cli.errors import INTERRUPTED, NEEDS_YOU, TIMED_OUT
 from podium.cli.output import (
     Painted,
     ago,
@@ -202,6 +202,8 @@ def wait(references: Sequence[str], timeout_s: float, as_json: bool, field: str 
             return TIMED_OUT
         if not shown(task, as_json, field):
             click.echo(f"{task.id}  {status(task.status.word)}  {one_line(task.title, 100)}")
+            if following.exit_code(task) == NEEDS_YOU:
+                click.echo(click.style(f"  {following.next_step(task)}", dim=True), err=True)
         worst = max(worst, following.exit_code(task))
     return worst
 

@@ -151,8 +151,9 @@ async def test_an_inquiry_is_not_answered_by_the_id_of_its_task(
 async def test_who_waits_for_a_task_that_asks_exits_4(rig: Serving, http: httpx.AsyncClient) -> None:
     task_id, run_id = await started(rig, http)
     await ask(rig, run_id, command())
-    code, out, _ = await podium(rig, "wait", task_id, "--timeout", "30")
+    code, out, told = await podium(rig, "wait", task_id, "--timeout", "30")
     assert code == 4
+    assert told.strip() == "podium inbox"
     assert "needs you" in out
 
 
