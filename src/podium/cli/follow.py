@@ -24,8 +24,6 @@ from podium.kernel.status import NEEDS_YOU as NEEDS_YOU_WORD
 
 TITLE = 100
 _ENDS = frozenset({"task.done", "task.failed", "task.cancelled"})
-
-
 _SAID = frozenset({"run.said", "run.thought"})
 OnAsk = Callable[[str], None]
 
@@ -49,25 +47,23 @@ def print_transcript(
             if as_json:
                 click.echo(_line(envelope))
                 continue
-            _print(transcript.block(envelope), envelope["event"], live)
-            if on_ask is not None and envelope["event"]["type"] == "inquiry.opened":
-                on_ask(envelope["event"]["inquiry"]["id"])
+            _print(transcript.block(envelope), envelope["event"], live, on_ask)
     finally:
         if live is not None:
             live.erase()
 
 
-def _print(block: str | None, event: dict[str, Any], live: Live | None) -> None:
-    if live is None:
-        if block:
-            click.echo(block)
-        return
-    if event["type"] in _SAID:
-        live.forget(event["run_id"])
-    live.erase()
+def _print(block: str | None, event: dict[str, Any], live: Live | None, on_ask: OnAsk | None) -> None:
+    if live is not None:
+        if event["type"] in _SAID:
+            live.forget(event["run_id"])
+        live.erase()
     if block:
         click.echo(block)
-    live.draw()
+    if on_ask is not None and event["type"] == "inquiry.opened":
+        on_ask(event["inquiry"]["id"])
+    if live is not None:
+        live.draw()
 
 
 def _events(
@@ -93,14 +89,14 @@ def _events(
             return
 
 
-def asker(client: Client) -> OnAsk:
-    """Tells how to answer an inquiry that is still open; on a terminal it may be answered right there."""
+def asker(client: Client, *, here: bool) -> OnAsk:
+    """Tells how to answer an inquiry that is still open; `here`: asks for it on the spot, on a terminal."""
 
     def on_ask(inquiry_id: str) -> None:
         inquiry = client.inquiry(inquiry_id)
         if inquiry.state.word is not InquiryState.OPEN:
             return
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not (here and sys.stdin.isatty() and sys.stdout.isatty()):
             click.echo(hint_of(inquiry.id))
             return
         _show_effect_and_ask(client, inquiry)

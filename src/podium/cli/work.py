@@ -130,7 +130,7 @@ def _follow(client: Client, task_id: str, given: dict[str, Any]) -> int:
         click.echo(click.style(f"{task_id}  (Ctrl-C stops following, not the task)", dim=True), err=True)
         try:
             following.print_transcript(
-                client, task_id, follow=True, as_json=False, on_ask=following.asker(client)
+                client, task_id, follow=True, as_json=False, on_ask=following.asker(client, here=True)
             )
         except (KeyboardInterrupt, click.Abort):
             click.echo(f"\nThe task goes on. Follow it again: podium logs -f {task_id}", err=True)
