@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +14,15 @@ import anyio
 import httpx
 import pytest
 
-from podium.engine.engine import EngineSettings
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
 from podium.kernel.ids import RunId, TaskId
+from tests.integration.cli.driving import PODIUM, environ, podium
 from tests.integration.gateway.asking import ask, command, edit, record, started
-from tests.integration.gateway.serving import WORKER, Serving, serving
+from tests.integration.gateway.serving import WORKER, Serving
 from tests.integration.gateway.test_sessions import conversation
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).resolve().parents[3]
-PODIUM = (sys.executable, "-P", "-m", "podium.app")
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Serving]:
-    home = tmp_path / "home"
-    home.mkdir()
-    async with serving(home, engine=EngineSettings(lease_ttl_s=600.0)) as running:
-        running.engine.roster.hello(WORKER, 0)  # heard, and dispatch gives it nothing
-        yield running
-
-
-@pytest.fixture
-async def http(rig: Serving) -> AsyncIterator[httpx.AsyncClient]:
-    async with rig.client() as client:
-        yield client
-
-
-def environ(rig: Serving) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"], "HOME": str(rig.home), "PODIUM_HOME": str(rig.home),
-        "PODIUM_URL": rig.url, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200",
-    }  # fmt: skip
-
-
-async def podium(rig: Serving, *words: str, cwd: Path | None = None, stdin: str = "") -> tuple[int, str, str]:
-    """(exit code, stdout, stderr)."""
-    with anyio.fail_after(60):
-        done = await anyio.run_process(
-            [*PODIUM, *words], input=stdin.encode(), env=environ(rig), cwd=cwd or rig.home, check=False
-        )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 async def test_what_is_asked_is_listed_shown_and_allowed(rig: Serving, http: httpx.AsyncClient) -> None:
