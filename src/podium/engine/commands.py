@@ -13,6 +13,7 @@ from sqlalchemy import select
 from podium.engine.inbox import settle_inquiries
 from podium.engine.repositories import canonical_repository, parse_base
 from podium.engine.talk import continued_run, session_to_continue, settle_messages, tip_of
+from podium.engine.tools import check_servers
 from podium.git.names import parse_branch
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
@@ -27,6 +28,8 @@ from podium.kernel.nouns import (
     Check,
     KeptOutput,
     Limits,
+    Login,
+    McpServer,
     Name,
     Permissions,
     Priority,
@@ -92,6 +95,8 @@ class DefineAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     model: Annotated[str, Meta(max_length=200)] = ""
     instructions: Annotated[str, Meta(max_length=100_000)] = ""
     options: dict[str, str] = {}
+    login: Login = "user"
+    mcp_servers: tuple[McpServer, ...] = ()
     env: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)], ...] = ()
     permissions: Permissions = Permissions.EDIT
     limits: Limits = Limits()
@@ -114,7 +119,7 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
     if ask.fork:
         raise InvalidRequest("fork needs a session", hint="name the session, or a task in it")
     agent = _agent(unit, ask.agent or DEFAULT_AGENT)
-    project = _project(unit, ask.project) if ask.project is not None else None
+    project = project_of(unit, ask.project) if ask.project is not None else None
     repository = ask.repository or (project.repository if project else None)
     if repository is None and (ask.base or ask.target or ask.snapshot):
         raise InvalidRequest(
@@ -243,7 +248,7 @@ def add_project(
 
 def remove_project(unit: Unit, reference: str, *, by: str) -> None:
     """Forget a project; its tasks stay. Raises Conflict while one of them is open."""
-    project = _project(unit, reference)
+    project = project_of(unit, reference)
     tasks = schema.tasks
     still_open = select(tasks.c.id).where(
         tasks.c.project_id == project.id, tasks.c.state.not_in([str(state) for state in TASK_TERMINAL])
@@ -261,6 +266,7 @@ def define_agent(
     `harnesses`: those of the configuration. Raises InvalidRequest for an unknown one, naming the known.
     """
     implementation = harness_class(ask.harness, harnesses)
+    check_servers(ask.mcp_servers)
     agent = msgspec.convert({"name": name, **msgspec.structs.asdict(ask)}, Agent)
     implementation.validate(agent)
     unit.record(e.AgentDefined(agent=agent), by=by)
@@ -347,7 +353,8 @@ def _first_status(unit: Unit, by: str) -> State[str]:
     return State(word=QUEUED, since=unit.now, evidence=stamp.evidence())
 
 
-def _project(unit: Unit, reference: str) -> Project:
+def project_of(unit: Unit, reference: str) -> Project:
+    """By id or name. Raises NotFound."""
     if reference.startswith("project_"):
         return unit.project(reference)
     project = unit.project_named(reference)

@@ -1,4 +1,4 @@
-"""How Claude Code is started: arguments, environment, files. Settings, hooks and servers come from here alone."""
+"""How Claude Code is started: arguments, environment, files. Its settings and servers come from here alone."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def as_text_for_model(text: str) -> str:
 
 
 def _conversation(about: About, request: LaunchRequest, folder: Path) -> tuple[str, tuple[str, ...]]:
-    """Its id and the options that begin or resume it. The program's own record decides, not what we were told:
-    an id that it knows cannot be given to a new conversation, one that it does not know (killed before it wrote
-    a word) cannot be resumed."""
+    """Its id and the options that begin or resume it. The program's own record decides, not what we were
+    told: an id that it knows cannot be given to a new conversation, one that it does not know (killed before
+    it wrote a word) cannot be resumed."""
     given = conversation_id(request.conversation_id)
     mine = str(uuid.uuid5(NAMESPACE, about.run_id))
     if request.fork and given is not None and not _records(folder, mine):
