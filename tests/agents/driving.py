@@ -86,8 +86,8 @@ class Bench:
         do: str = "",
         decision: Decision = Decision.DENY,
     ) -> Ended:
-        """One run to its end. When `at` is true of an event, `do` happens: `kill` or `interrupt`. Whatever the
-        agent asks is answered with `decision` at once."""
+        """One run to its end. When `at` is true of an event, `do` happens: `kill` or `interrupt`. Whatever
+        the agent asks is answered with `decision` at once."""
         about = About(task_id=TaskId("task_1"), run_id=RunId(run))
         harness = ClaudeCode(about)
         agent = Agent(

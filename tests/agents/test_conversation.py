@@ -23,17 +23,7 @@ from podium.kernel.states import InquiryState, MessageState, TaskState
 from podium.store import schema
 from podium.testing.rig import Rig
 from tests.agents.driving import playing, shell, written_down
-from tests.agents.test_through_the_worker import (  # noqa: F401 (fixtures)
-    BYE,
-    ENDS_WITHIN_S,
-    LOOK,
-    MEND,
-    anyio_backend,
-    log,
-    login,
-    repository,
-    until,
-)
+from tests.agents.test_through_the_worker import BYE, ENDS_WITHIN_S, LOOK, MEND, log, until
 from tests.integration.runs.test_conversations import an_open_one, answer, inquiries, kill_holder, rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]

@@ -1,4 +1,4 @@
-"""How Claude Code is started: arguments, environment, files. Its settings and servers come from here alone."""
+"""How Claude Code is started: arguments, environment, files. Settings and servers come from here alone."""
 
 from __future__ import annotations
 
