@@ -102,7 +102,15 @@ class DefineAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limits: Limits = Limits()
 
 
-def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation: str | None = None) -> Task:
+def open_task(
+    unit: Unit,
+    ask: OpenTask,
+    *,
+    by: str,
+    ids: IdMaker,
+    organisation: str | None = None,
+    harnesses: Mapping[str, str] | None = None,
+) -> Task:
     """Open a task and queue its first run. Raises InvalidRequest or NotFound, nothing half-created."""
     prompt = ask.prompt.strip()
     if not prompt:
@@ -115,7 +123,7 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
     if "\0" in prompt:
         raise InvalidRequest("the prompt holds a NUL character", hint="send text; give files by their paths")
     if ask.session is not None:
-        return _open_next(unit, ask, prompt, by=by, ids=ids)
+        return _open_next(unit, ask, prompt, by=by, ids=ids, harnesses=harnesses)
     if ask.fork:
         raise InvalidRequest("fork needs a session", hint="name the session, or a task in it")
     agent = _agent(unit, ask.agent or DEFAULT_AGENT)
@@ -146,7 +154,9 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
     return _record_opened(unit, task, ask.prompt, agent, by=by, ids=ids)
 
 
-def _open_next(unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker) -> Task:
+def _open_next(
+    unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker, harnesses: Mapping[str, str] | None
+) -> Task:
     """A task that goes on with a session: where its last run left the work, on the node that keeps it."""
     if ask.repository or ask.project or ask.base or ask.snapshot:
         raise InvalidRequest(
@@ -172,10 +182,13 @@ def _open_next(unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker)
         state=_first_state(unit, by),
         status=_first_status(unit, by),
     )
-    return _record_opened(unit, task, ask.prompt, _agent(unit, task.agent), by=by, ids=ids)
+    agent = _agent(unit, task.agent)
+    return _record_opened(unit, task, ask.prompt, agent, by=by, ids=ids, harnesses=harnesses)
 
 
-def retry_task(unit: Unit, task_id: str, *, by: str, ids: IdMaker) -> Task:
+def retry_task(
+    unit: Unit, task_id: str, *, by: str, ids: IdMaker, harnesses: Mapping[str, str] | None = None
+) -> Task:
     """Open a new task that tries the same again; the old one stays. Raises Conflict while it runs."""
     old = unit.task(task_id)
     if old.state.word not in TASK_TERMINAL:
@@ -193,7 +206,7 @@ def retry_task(unit: Unit, task_id: str, *, by: str, ids: IdMaker) -> Task:
         state=_first_state(unit, by),
         status=_first_status(unit, by),
     )
-    return _record_opened(unit, task, unit.prompt(task_id), agent, by=by, ids=ids)
+    return _record_opened(unit, task, unit.prompt(task_id), agent, by=by, ids=ids, harnesses=harnesses)
 
 
 def cancel_task(
@@ -296,7 +309,16 @@ def keep_output(unit: Unit, run_id: str, stream: Stream, output: KeptOutput, *, 
         unit.record(kept, by=by)
 
 
-def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str, ids: IdMaker) -> Task:
+def _record_opened(
+    unit: Unit,
+    task: Task,
+    prompt: str,
+    agent: Agent,
+    *,
+    by: str,
+    ids: IdMaker,
+    harnesses: Mapping[str, str] | None = None,
+) -> Task:
     stamp = Stamp(seq=0, at=unit.now, by=by)
     run_id = RunId(ids.new("run"))
     run = Run(
@@ -311,7 +333,8 @@ def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str
     )
     if task.session_id is not None:
         session, last, _ = session_to_continue(unit, task.session_id)
-        run = continued_run(run, session, last, start=tip_of(unit, last), fork=task.fork)
+        start = tip_of(unit, last)
+        run = continued_run(run, session, last, start=start, fork=task.fork, harnesses=harnesses)
     if task.snapshot is not None:
         _claim(unit, task.snapshot, task.id)
     unit.set_prompt(task.id, prompt)

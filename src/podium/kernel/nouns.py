@@ -259,6 +259,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """The agent program's own id of the session."""
     isolation: str | None = None
     pid: int | None = None
+    workspace: str = ""
+    """Its directory on its node."""
     branch: str | None = None
     base_commit: str | None = None
     outcome: Outcome | None = None

@@ -244,6 +244,7 @@ class Attempt:
                 run_id=self.about.run_id,
                 pid=agent.pid if agent is not None else 0,
                 isolation=ISOLATION,
+                workspace=str(self.place.tree),
                 conversation_id=self.home.session(),
                 branch=branch,
                 base_commit=base,

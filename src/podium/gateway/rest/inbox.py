@@ -110,8 +110,7 @@ async def answer_one(request: Ask) -> Response[bytes]:
         return made(inquiry)
 
     answer = await change(request, raw, effect)
-    for run_id in to_tell:
-        await api.engine.tell_run(run_id)
+    api.engine.tell_later(*to_tell)
     return answer
 
 

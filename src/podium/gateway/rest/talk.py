@@ -68,16 +68,16 @@ async def interrupt_one(request: Ask) -> Response[bytes]:
 
 async def _send(request: Ask, ask: SendMessage, raw: bytes) -> Response[bytes]:
     task_id, api, who = id_of(request, "task"), api_of(request), by(request)
+    harnesses = api.engine.settings.harnesses
     to_tell: list[RunId] = []
 
     def effect(unit: Unit) -> Answer:
-        message = send_message(unit, task_id, ask, by=who, ids=api.engine.ids)
+        message = send_message(unit, task_id, ask, by=who, ids=api.engine.ids, harnesses=harnesses)
         to_tell[:] = [message.run_id]
         return made(message, 201)
 
     answer = await change(request, raw, effect)
-    for run_id in to_tell:
-        await api.engine.tell_run(run_id)
+    api.engine.tell_later(*to_tell)
     return answer
 
 
