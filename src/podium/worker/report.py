@@ -11,6 +11,7 @@ from podium.bus import messages as m
 from podium.bus.base import WorkerBus
 from podium.kernel.errors import PodiumError
 from podium.kernel.ids import WorkerId
+from podium.worker.trouble import Trouble
 
 log = logging.getLogger("podium.worker")
 MAX_REPORTS = 512
@@ -25,6 +26,7 @@ class Reporter:
         self._worker_id = worker_id
         self._waiting: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]] = []
         self._filled = asyncio.Event()
+        self._refused = Trouble()
 
     async def report(self, report: m.RunReport) -> m.Receipt:
         """Waits through any absence of the server: agents go on, their spools grow, nothing is dropped."""
@@ -56,6 +58,7 @@ class Reporter:
                 log.debug("the server cannot take reports now: %s", error.message)
             else:
                 if isinstance(answer, m.Reported):
+                    self._refused.over("reports are taken again")
                     return answer.receipts
-                log.warning("reports not taken: %s", answer)
+                self._refused.say(f"reports not taken: {answer}")
             await anyio.sleep(RETRY_S)
