@@ -311,7 +311,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _write_private(home: RunHome, name: str, content: bytes) -> None:
-    home.files.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.files.mkdir(exist_ok=True, mode=0o700)
     path = home.files / name
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)

@@ -48,7 +48,7 @@ class RunHome:
 
     def store_order(self, order: RunOrder) -> None:
         """From here on the run survives us; a loss of power only after `settle_order`."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.mkdir(exist_ok=True, mode=0o700)  # never a home that was moved away or removed
         _write_bytes(self._order, msgspec.json.encode(order), durable=False)
         reach("worker.order_stored")
 
