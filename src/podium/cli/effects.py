@@ -29,7 +29,8 @@ _TELLING = (
 def what_of(effect: Mapping[str, Any]) -> str:
     """One line of an Effect as plain JSON data, every character visible."""
     kind, tool = str(effect.get("kind", "")), _line(str(effect.get("tool", "")))
-    paths = ", ".join(_line(str(path)) for path in effect.get("paths", ()))
+    here = f"{effect.get('cwd', '')}/"
+    paths = ", ".join(_line(str(path).removeprefix(here)) for path in effect.get("paths", ()))
     if kind == "command" and effect.get("command"):
         return "$ " + _line(str(effect["command"]))
     if kind == "edit" and paths:

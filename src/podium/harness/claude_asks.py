@@ -25,7 +25,7 @@ def effect_asked(request: dict[str, Any], cwd: str) -> Effect:
             return effect_of(tool, EffectKind.COMMAND, given=given, command=command, cwd=cwd)
         case "Write" | "Edit" | "MultiEdit" | "NotebookEdit":
             path = _word(given, "file_path") or _word(given, "notebook_path")
-            diff = _diff(tool, given, path)
+            diff = _diff(tool, given, path.removeprefix(f"{cwd}/").lstrip("/"))
             return effect_of(tool, EffectKind.EDIT, given=given, cwd=cwd, paths=(path,), diff=diff)
         case "WebFetch" | "WebSearch":
             command = _word(given, "url") or _word(given, "query")

@@ -62,6 +62,8 @@ class Finisher:
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
         reach("finish.reported")
+        if outcome.succeeded:
+            self._context.home.note_success(self._order.agent.harness)
         await self._keep_output()
         # A lost run is tried again in the same workspace.
         await tidy(self._context, self._home, self._place, keep_workspace=outcome.lost)

@@ -73,7 +73,7 @@ async def test_open_ones_stand_first_and_json_is_the_api(rig: Serving, http: htt
     _, out, _ = await podium(rig, "inquiries", "list", "--state", "answered", "--field", "items.0.id")
     assert out.strip() == second
     _, out, _ = await podium(rig, "inquiries", "list")
-    assert "edit /work/x.py" in out
+    assert "edit x.py" in out
 
 
 @pytest.mark.parametrize(
