@@ -11,6 +11,7 @@ from podium.cli.errors import NEEDS_YOU, OK, RUN_FAILED
 from podium.cli.output import one_line, plain, status
 from podium.cli.transcript import render
 from podium.client.api import Client
+from podium.kernel.errors import Unavailable
 from podium.kernel.nouns import Task
 from podium.kernel.states import TASK_TERMINAL
 from podium.kernel.status import NEEDS_YOU as NEEDS_YOU_WORD
@@ -34,12 +35,16 @@ def print_transcript(
 
 def _events(client: Client, task_id: str, *, follow: bool, run_id: str | None) -> Iterator[dict[str, Any]]:
     cursor: str | None = None
-    for seen in client.events(None, follow=False, task=task_id, run=run_id):
-        cursor = seen.cursor or cursor
-        yield seen.event
-        if seen.event["event"]["type"] in _ENDS:
-            return
-    if not follow or (client.task(task_id).state.word in TASK_TERMINAL and cursor is None):
+    try:
+        for seen in client.events(None, follow=False, task=task_id, run=run_id):
+            cursor = seen.cursor or cursor
+            yield seen.event
+            if seen.event["event"]["type"] in _ENDS:
+                return
+    except Unavailable:
+        if not follow or cursor is None:
+            raise  # otherwise the server has gone meanwhile, and following waits until it is back
+    if not follow or (cursor is None and client.task(task_id).state.word in TASK_TERMINAL):
         return
     cursor = cursor or client.event_page(task=task_id, limit=1).cursor
     last = 0
