@@ -16,8 +16,12 @@ from podium.cli.live import Live
 from podium.cli.output import clean, one_line, plain, status
 from podium.cli.transcript import Transcript
 from podium.client.api import Client
+<<<<<<< HEAD
 from podium.kernel.errors import Conflict
 from podium.kernel.inquiry import Decision, Inquiry
+=======
+from podium.kernel.errors import Unavailable
+>>>>>>> w-g
 from podium.kernel.nouns import Task
 from podium.kernel.states import TASK_TERMINAL, InquiryState
 from podium.kernel.status import NEEDS_YOU as NEEDS_YOU_WORD
@@ -70,12 +74,16 @@ def _events(
     client: Client, task_id: str, *, follow: bool, run_id: str | None, live: Live | None
 ) -> Iterator[dict[str, Any]]:
     cursor: str | None = None
-    for seen in client.events(None, follow=False, task=task_id, run=run_id):
-        cursor = seen.cursor or cursor
-        yield seen.event
-        if seen.event["event"]["type"] in _ENDS:
-            return
-    if not follow or (client.task(task_id).state.word in TASK_TERMINAL and cursor is None):
+    try:
+        for seen in client.events(None, follow=False, task=task_id, run=run_id):
+            cursor = seen.cursor or cursor
+            yield seen.event
+            if seen.event["event"]["type"] in _ENDS:
+                return
+    except Unavailable:
+        if not follow or cursor is None:
+            raise  # otherwise the server has gone meanwhile, and following waits until it is back
+    if not follow or (cursor is None and client.task(task_id).state.word in TASK_TERMINAL):
         return
     cursor = cursor or client.event_page(task=task_id, limit=1).cursor
     last = 0

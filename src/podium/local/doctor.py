@@ -53,9 +53,8 @@ def _program(state: State) -> Finding:
     name = f"agent-{program.name}"
     if state.path is None:
         return Finding(id=name, ok=None, found="not installed", next_step=program.install)
-    success = (
-        f"last success {state.last_success:%Y-%m-%d %H:%M} UTC" if state.last_success else "not used yet"
-    )
+    at = state.last_success
+    success = f"last success {at:%Y-%m-%d %H:%M} UTC" if at else "not used yet"
     login = f"login: {state.login}" if state.login else "no login seen"
     return Finding(
         id=name,

@@ -23,7 +23,7 @@ from podium.process.probe import probe
 from podium.worker.answers import answer_output, answer_process
 from podium.worker.attempt import Attempt, Position, kill_everything
 from podium.worker.context import WorkerContext
-from podium.worker.finish import tidy
+from podium.worker.finish import Finisher, tidy
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
 from podium.worker.janitor import finish_removals, keep_house
@@ -177,7 +177,10 @@ class Worker:
             return
         self._dropping.add(order.run_id)  # a second welcome meanwhile must not tidy beside us
         try:
-            await tidy(self._context, self._home.run(order.run_id), RunPlace(self._context, order))
+            home = self._home.run(order.run_id)
+            attempt = Attempt(self._context, home, order, Position(), settle_older=self._settle_older)
+            await Finisher(attempt).keep_output()
+            await tidy(self._context, home, attempt.place)
         finally:
             self._dropping.discard(order.run_id)
 
