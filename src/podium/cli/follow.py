@@ -16,12 +16,8 @@ from podium.cli.live import Live
 from podium.cli.output import clean, one_line, plain, status
 from podium.cli.transcript import Transcript
 from podium.client.api import Client
-<<<<<<< HEAD
-from podium.kernel.errors import Conflict
+from podium.kernel.errors import Conflict, Unavailable
 from podium.kernel.inquiry import Decision, Inquiry
-=======
-from podium.kernel.errors import Unavailable
->>>>>>> w-g
 from podium.kernel.nouns import Task
 from podium.kernel.states import TASK_TERMINAL, InquiryState
 from podium.kernel.status import NEEDS_YOU as NEEDS_YOU_WORD
