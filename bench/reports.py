@@ -38,6 +38,7 @@ def noun_task(ids: IdMaker) -> Task:
 class Reports:
     def __init__(self, store: Store, runs: list[Run]) -> None:
         self._store = store
+        self._ids = IdMaker(SystemClock(), os.urandom)
         self._runs = itertools.cycle(runs)
         self._offsets: dict[str, int] = {run.id: 0 for run in runs}
 
@@ -66,8 +67,8 @@ class Reports:
             reports.append(self._report(next(self._runs), count))
         message = m.decode(m.encode(m.Reports(worker_id=WORKER, reports=tuple(reports))))
         assert isinstance(message, m.Reports)
-        receipts = await self._store.writer.run(
-            lambda unit: ingest(unit, WORKER, message.reports), durable=False
+        receipts, _ = await self._store.writer.run(
+            lambda unit: ingest(unit, WORKER, message.reports, self._ids), durable=False
         )
         if any(receipt.verdict != "taken" for receipt in receipts):
             raise RuntimeError(f"reports were not taken: {receipts[0]}")

@@ -131,9 +131,9 @@ class Bench:
                         written_down(self.folder / "config", "tool_result")
                         process.kill()
                     else:
-                        process.stdin.write((harness.interrupt() or b"") + b"\n")
+                        process.stdin.write((harness.interrupt(state) or b"") + b"\n")
                         process.stdin.flush()
-                if harness.is_over(state) and not process.stdin.closed:
+                if harness.is_over(state, ()) and not process.stdin.closed:
                     process.stdin.close()
             code = process.wait()
         finally:

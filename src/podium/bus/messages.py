@@ -164,6 +164,8 @@ class RunOrder(_Message, frozen=True, kw_only=True, tag="run_order"):
     conversation_id: str | None = None
     again: bool = False
     """An earlier run of the task was lost."""
+    login_of: RunId | None = None
+    """The run whose conversation it goes on with: it keeps to that one's configuration directory."""
     follows: bool = False
     """The prompt goes on with a conversation that had ended."""
     fork: bool = False

@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Meta, Struct
 from sqlalchemy import select
 
+from podium.engine.inbox import settle_inquiries
 from podium.engine.repositories import canonical_repository, parse_base
+from podium.engine.talk import continued_run, session_to_continue, settle_messages, tip_of
 from podium.git.names import parse_branch
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
@@ -39,7 +41,9 @@ from podium.store import schema
 from podium.store.unit import Unit
 
 Stream = Literal["out", "err"]
+DEFAULT_AGENT = "claude"
 MAX_TITLE = 200
+MAX_SCHEMA_BYTES = 64 * 1024
 MAX_REASON = 2_000
 Reference = Annotated[str, Meta(min_length=1, max_length=1_000)]
 
@@ -49,7 +53,8 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     prompt: str
     title: Annotated[str, Meta(max_length=MAX_TITLE)] = ""
-    agent: Name = "claude"
+    agent: Name | None = None
+    """None: `claude`, or the agent of the session."""
     project: Annotated[str, Meta(max_length=100)] | None = None
     repository: Reference | None = None
     base: Reference | None = None
@@ -59,6 +64,13 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checks: Annotated[tuple[Check, ...], Meta(max_length=MAX_CHECKS)] | None = None
     priority: Priority = 0
     source: Source = Source.API
+    session: Annotated[str, Meta(max_length=100)] | None = None
+    """Go on with this conversation (a session, or a task or run in it): the prompt is what is said next, and
+    the work goes on from where its last run left it. Repository, target and checks are its last task's."""
+    fork: bool = False
+    """With a copy of the conversation, which itself stays as it is."""
+    output_schema: msgspec.Raw | None = None
+    """JSON schema of the answer that the agent has to give."""
 
 
 class CancelTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,9 +109,11 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
         )
     if "\0" in prompt:
         raise InvalidRequest("the prompt holds a NUL character", hint="send text; give files by their paths")
-    agent = unit.agent(ask.agent)
-    if agent is None:
-        raise NotFound(f"there is no agent {ask.agent!r}", hint="list them with: podium agents list")
+    if ask.session is not None:
+        return _open_next(unit, ask, prompt, by=by, ids=ids)
+    if ask.fork:
+        raise InvalidRequest("fork needs a session", hint="name the session, or a task in it")
+    agent = _agent(unit, ask.agent or DEFAULT_AGENT)
     project = _project(unit, ask.project) if ask.project is not None else None
     repository = ask.repository or (project.repository if project else None)
     if repository is None and (ask.base or ask.target or ask.snapshot):
@@ -119,6 +133,7 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
         snapshot=ArtifactId(parse_id("artifact", ask.snapshot)) if ask.snapshot else None,
         target=parse_branch(ask.target) if ask.target else (project.target if project else None),
         checks=_checks(ask.checks if ask.checks is not None else (project.checks if project else ())),
+        output_schema=_schema(ask.output_schema),
         created_at=unit.now,
         state=_first_state(unit, by),
         status=_first_status(unit, by),
@@ -126,14 +141,41 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
     return _record_opened(unit, task, ask.prompt, agent, by=by, ids=ids)
 
 
+def _open_next(unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker) -> Task:
+    """A task that goes on with a session: where its last run left the work, on the node that keeps it."""
+    if ask.repository or ask.project or ask.base or ask.snapshot:
+        raise InvalidRequest(
+            "a task that goes on with a session keeps its repository, project and base",
+            hint="leave them out, or open a task without a session",
+        )
+    session, _, earlier = session_to_continue(unit, ask.session or "")
+    task = Task(
+        id=TaskId(ids.new("task")),
+        project_id=earlier.project_id,
+        title=_one_line(ask.title) or _title_from(prompt),
+        source=Source.SESSION,
+        agent=_agent(unit, ask.agent or session.agent).name,
+        priority=ask.priority,
+        repository=earlier.repository,
+        base=earlier.base,
+        target=parse_branch(ask.target) if ask.target else earlier.target,
+        checks=_checks(ask.checks) if ask.checks is not None else earlier.checks,
+        session_id=session.id,
+        fork=ask.fork,
+        output_schema=_schema(ask.output_schema),
+        created_at=unit.now,
+        state=_first_state(unit, by),
+        status=_first_status(unit, by),
+    )
+    return _record_opened(unit, task, ask.prompt, _agent(unit, task.agent), by=by, ids=ids)
+
+
 def retry_task(unit: Unit, task_id: str, *, by: str, ids: IdMaker) -> Task:
     """Open a new task that tries the same again; the old one stays. Raises Conflict while it runs."""
     old = unit.task(task_id)
     if old.state.word not in TASK_TERMINAL:
         raise Conflict(f"{task_id} is still {old.status.word}", hint="cancel it first, or wait for its end")
-    agent = unit.agent(old.agent)
-    if agent is None:
-        raise NotFound(f"its agent {old.agent!r} is gone", hint="define it again, or open a new task")
+    agent = _agent(unit, old.agent)
     task = msgspec.structs.replace(
         old,
         id=TaskId(ids.new("task")),
@@ -149,7 +191,9 @@ def retry_task(unit: Unit, task_id: str, *, by: str, ids: IdMaker) -> Task:
     return _record_opened(unit, task, unit.prompt(task_id), agent, by=by, ids=ids)
 
 
-def cancel_task(unit: Unit, task_id: str, ask: CancelTask, *, by: str) -> tuple[Task, Run | None]:
+def cancel_task(
+    unit: Unit, task_id: str, ask: CancelTask, *, by: str, ids: IdMaker
+) -> tuple[Task, Run | None]:
     """Store the intent; a queued task ends at once. Returns the task and the run that a worker must stop.
 
     Again is no error: the first intent stands. Raises IllegalMove for a task that has ended otherwise.
@@ -169,6 +213,9 @@ def cancel_task(unit: Unit, task_id: str, ask: CancelTask, *, by: str) -> tuple[
         if run is not None:
             unit.record(e.RunCancelled(task_id=task.id, run_id=run.id), by=by)
         unit.record(e.TaskCancelled(task_id=task.id, reason=ask.reason), by=by)
+        if run is not None:
+            settle_inquiries(unit, run, ids)
+            settle_messages(unit, run)
         run = None
     unit.flush()
     return unit.task(task_id), run
@@ -256,6 +303,9 @@ def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str
         created_at=unit.now,
         state=first_state(RunState.QUEUED, stamp),
     )
+    if task.session_id is not None:
+        session, last, _ = session_to_continue(unit, task.session_id)
+        run = continued_run(run, session, last, start=tip_of(unit, last), fork=task.fork)
     if task.snapshot is not None:
         _claim(unit, task.snapshot, task.id)
     unit.set_prompt(task.id, prompt)
@@ -263,6 +313,24 @@ def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str
     unit.record(e.RunQueued(run=run), by=by)
     unit.flush()
     return unit.task(task.id)
+
+
+def _agent(unit: Unit, name: str) -> Agent:
+    agent = unit.agent(name)
+    if agent is None:
+        raise NotFound(f"there is no agent {name!r}", hint="list them with: podium agents list")
+    return agent
+
+
+def _schema(given: msgspec.Raw | None) -> msgspec.Raw | None:
+    """A JSON schema of an object, small enough to travel with every order."""
+    if given is None:
+        return None
+    if len(bytes(given)) > MAX_SCHEMA_BYTES:
+        raise InvalidRequest(f"the output schema is larger than {MAX_SCHEMA_BYTES // 1024} KiB")
+    if not isinstance(msgspec.json.decode(given), dict):
+        raise InvalidRequest("the output schema is no object", hint='for example {"type": "object", …}')
+    return msgspec.Raw(bytes(given))
 
 
 def _claim(unit: Unit, snapshot: ArtifactId, task_id: TaskId) -> None:

@@ -7,28 +7,34 @@ message can be repeated. Start-up is recovery: there is no other kind.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import anyio.abc
+import msgspec
 from msgspec import Struct
+from sqlalchemy import Connection
 
 from podium.bus import messages as m
 from podium.bus.base import ServerBus
 from podium.engine.dispatch import AFFINITY_WAIT_S, dispatch
 from podium.engine.finish import Bundle, finish
+from podium.engine.inbox import expire_inquiries
 from podium.engine.ingest import ingest, moves_a_run
 from podium.engine.leases import expire_worker, holders, lose_run, refused, welcome
 from podium.engine.mirrors import Imported, ServerMirrors
 from podium.engine.orders import held_by, orders_due
+from podium.engine.pending import pending_of
 from podium.engine.roster import LEASE_TTL_S, RENEW_EVERY_S, Roster
 from podium.git.base import MissingPrerequisite
 from podium.kernel.errors import NotFound, PodiumError
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import ArtifactId, IdMaker, RunId, TaskId, WorkerId
 from podium.kernel.nouns import Reason, Run
-from podium.kernel.states import RunState
+from podium.kernel.states import RUN_HELD, RunState
+from podium.store import queries
 from podium.store.store import Store
 from podium.store.unit import Unit
 
@@ -62,6 +68,8 @@ class Engine:
         self._paused = False
         self.stop_asked = anyio.Event()
         """Set when somebody asked the whole server to stop."""
+        self.on_partial: Callable[[m.Partials], None] | None = None
+        """Who shows text while it is being said."""
         self._tasks: anyio.abc.TaskGroup | None = None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -72,6 +80,7 @@ class Engine:
             tasks.start_soon(self.bus.serve, self._answer, self.roster.departed)
             tasks.start_soon(self._dispatch_forever)
             tasks.start_soon(self._watch_leases)
+            tasks.start_soon(self._expire_forever)
             tasks.start_soon(self._prune_forever)
             task_status.started()
 
@@ -105,6 +114,17 @@ class Engine:
             message = m.CancelRun(run_id=run.id, fence=run.fence, reason=reason)
             self._tasks.start_soon(self._tell, run.worker_id, message)
 
+    async def tell_run(self, run_id: RunId) -> None:
+        """After something for the run's agent was committed: tell its worker. Renewals repeat it."""
+
+        def look(connection: Connection) -> tuple[Run, m.Pending | None]:
+            doc, _, _ = queries.run_facts(connection, run_id)
+            return msgspec.json.decode(doc, type=Run), pending_of(connection, [run_id]).get(run_id)
+
+        run, pending = await self.store.reader.run(look)
+        if pending is not None and run.worker_id is not None and run.state.word in RUN_HELD:
+            await self._tell(run.worker_id, m.Deliver(fence=run.fence, pending=pending))
+
     # ---- workers -------------------------------------------------------------------------------------
 
     async def _answer(self, message: m.ToServer) -> m.Answer:
@@ -117,6 +137,10 @@ class Engine:
                 return await self._take_reports(message)
             case m.RunFinished():
                 return await self._take_finished(message)
+            case m.Partials():
+                if self.on_partial is not None:
+                    self.on_partial(message)
+                return m.Accepted()
 
     async def _welcome(self, hello: m.Hello) -> m.Answer:
         resume, drop, orders = await self.store.writer.run(lambda unit: welcome(unit, hello, self.ids))
@@ -137,29 +161,33 @@ class Engine:
             return m.Failure(code="unknown_worker", message="say hello again", retry=True)
         self.roster.heard(worker)
 
-        def look(unit: Unit) -> tuple[tuple[RunId, ...], list[m.RunOrder], list[Run]]:
+        def look(
+            unit: Unit,
+        ) -> tuple[tuple[RunId, ...], list[m.RunOrder], list[Run], tuple[m.Pending, ...]]:
             return (
                 refused(unit, worker, renew.holding),
                 orders_due(unit, worker, holding),
                 held_by(unit, worker),
+                tuple(pending_of(unit.connection, holding).values()),
             )
 
-        stale, orders, runs = await self.store.writer.run(look, durable=False)
+        stale, orders, runs, pending = await self.store.writer.run(look, durable=False)
         further = {run.id for run in runs if run.state.word is not RunState.LEASED}
         for run_id in self.roster.count_missing(worker, further - holding):
             await self._lose(run_id, "its worker no longer has it")
         for order in orders:
             self._send(worker, order)
         cancelled = tuple(run.id for run in runs if run.cancel is not None)
-        return m.Renewed(refused=stale, cancelled=cancelled)
+        return m.Renewed(refused=stale, cancelled=cancelled, pending=pending)
 
     async def _take_reports(self, message: m.Reports) -> m.Answer:
         self.roster.heard(message.worker_id)
-        receipts = await self.store.writer.run(
-            lambda unit: ingest(unit, message.worker_id, message.reports),
+        receipts, ready = await self.store.writer.run(
+            lambda unit: ingest(unit, message.worker_id, message.reports, self.ids),
             durable=moves_a_run(message.reports),
         )
         reach("ingest.after_commit")
+        self._tell_later(ready)
         return m.Reported(receipts=receipts)
 
     async def _take_finished(self, report: m.RunFinished) -> m.Answer:
@@ -232,6 +260,11 @@ class Engine:
             if order.repository is not None and self._tasks is not None:
                 self._tasks.start_soon(self._warm, order.repository, order)
 
+    def _tell_later(self, runs: Iterable[RunId]) -> None:
+        for run_id in runs:
+            if self._tasks is not None:
+                self._tasks.start_soon(self.tell_run, run_id)
+
     def _send(self, worker: WorkerId, message: m.ToWorker) -> None:
         if self._tasks is not None:
             self._tasks.start_soon(self._tell, worker, message)
@@ -263,6 +296,19 @@ class Engine:
                     continue
                 log.warning("%s was not heard for a whole lease; %d runs lost", worker, lost)
                 self.wake()
+
+    async def _expire_forever(self) -> None:
+        """Inquiries have deadlines of minutes to days: a look every few seconds is soon enough."""
+        while True:
+            await anyio.sleep(self.settings.renew_every_s)
+            try:
+                runs = await self.store.writer.run(
+                    lambda unit: expire_inquiries(unit, self.ids), durable=True
+                )
+            except PodiumError as error:
+                log.warning("inquiries not looked through: %s", error.message)
+                continue
+            self._tell_later(runs)
 
     async def _prune_forever(self) -> None:
         settings = self.settings

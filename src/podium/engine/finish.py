@@ -7,8 +7,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from podium.bus.messages import Captured, RunFinished
+from podium.engine.inbox import settle_inquiries
 from podium.engine.mirrors import Imported
 from podium.engine.rules import conclude
+from podium.engine.talk import settle_messages
 from podium.kernel import events as e
 from podium.kernel.fold import Stamp, first_state
 from podium.kernel.ids import ChangeId, IdMaker, RunId
@@ -50,6 +52,8 @@ def finish(unit: Unit, report: RunFinished, bundle: Bundle | None, ids: IdMaker)
         task, run, report.outcome, report.checks, change_id, new_run_id=new_run_id, now=unit.now
     ):
         unit.record(event, by="engine")
+    settle_inquiries(unit, unit.run(run.id), ids)
+    settle_messages(unit, unit.run(run.id))
     return True
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from podium.bus.messages import Receipt, RunReport
+from podium.engine.inbox import take_ask, take_delivered, withdraw_ask
+from podium.engine.talk import know_session, take_message_fact
 from podium.kernel import events as e
 from podium.kernel.faultpoint import reach
-from podium.kernel.ids import RunId, WorkerId
+from podium.kernel.ids import IdMaker, RunId, WorkerId
 from podium.kernel.states import RUN_HELD, RunState
 from podium.store import schema
 from podium.store.schema import timestamp
@@ -18,7 +20,10 @@ from podium.store.unit import Unit
 
 _runs = schema.runs
 _HELD = {str(state) for state in RUN_HELD}
-_MOVING = (e.RunStarting, e.RunStarted, e.RunSessionKnown, e.RunFinishing)
+_MOVING = (
+    e.RunStarting, e.RunStarted, e.RunSessionKnown, e.RunFinishing, e.RunAsked, e.RunAskWithdrawn,
+    e.RunPaused, e.RunContinued, e.InquiryDelivered, e.MessageDelivered, e.MessageUndelivered,
+)  # fmt: skip
 _ADVANCE = (
     update(_runs)
     .where(_runs.c.id == bindparam("b_id"), _runs.c.fence == bindparam("b_fence"))
@@ -47,10 +52,13 @@ def moves_a_run(reports: Sequence[RunReport]) -> bool:
     return any(isinstance(event, _MOVING) for report in reports for event in report.events)
 
 
-def ingest(unit: Unit, worker: WorkerId, reports: Sequence[RunReport]) -> tuple[Receipt, ...]:
-    """One receipt for each report, in order. Nothing of a refused or misplaced report is kept."""
+def ingest(
+    unit: Unit, worker: WorkerId, reports: Sequence[RunReport], ids: IdMaker
+) -> tuple[tuple[Receipt, ...], list[RunId]]:
+    """One receipt for each report, in order, and the runs for which an answer is ready at once. Nothing of a
+    refused or misplaced report is kept."""
     known = _positions(unit, [report.run_id for report in reports])
-    receipts, advances = [], []
+    receipts, advances, ready = [], [], []
     for report in reports:
         row = known.get(report.run_id)
         if (
@@ -66,7 +74,8 @@ def ingest(unit: Unit, worker: WorkerId, reports: Sequence[RunReport]) -> tuple[
                 Receipt(run_id=report.run_id, verdict="behind", offset=row["offset"], state=row["decoder"])
             )
             continue
-        _take(unit, report, by=f"worker:{worker}")
+        if _take(unit, report, by=f"worker:{worker}", ids=ids):
+            ready.append(report.run_id)
         if report.offset > report.from_offset:
             row["offset"], row["decoder"] = report.offset, report.state
             advances.append(
@@ -82,24 +91,67 @@ def ingest(unit: Unit, worker: WorkerId, reports: Sequence[RunReport]) -> tuple[
     if advances:
         unit.execute(_ADVANCE, advances)
     reach("ingest.before_commit")
-    return tuple(receipts)
+    return tuple(receipts), ready
 
 
-def _take(unit: Unit, report: RunReport, *, by: str) -> None:
+def _take(unit: Unit, report: RunReport, *, by: str, ids: IdMaker) -> bool:
+    """Record what a run reports. True when an answer to it is ready already."""
+    ready = False
     for event in report.events:
         kind = type(event)
         if kind in _REACHES:
-            run = unit.run(report.run_id)
-            if _RANK[run.state.word] < _REACHES[kind]:
-                _catch_up(unit, run.state.word, event, by=by)
-                unit.record(event, by=by)
-        elif isinstance(event, e.RunSessionKnown):
-            if unit.run(report.run_id).conversation_id != event.conversation_id:
-                unit.record(event, by=by)
-        elif isinstance(event, e.RunUsed):
+            _reach(unit, event, _REACHES[kind], by=by)
+            if kind is e.RunStarted:
+                know_session(unit, report.run_id, by=by, ids=ids)
+        elif kind in _TALK:
+            ready |= _take_talk(unit, report.run_id, event, by=by, ids=ids)
+        elif kind is e.RunUsed:
             unit.record(event, by=by)
         else:
             unit.append(event, by=by)
+    return ready
+
+
+def _reach(unit: Unit, event: e.RunFact, rank: int, *, by: str) -> None:
+    run = unit.run(event.run_id)
+    if _RANK[run.state.word] < rank:
+        _catch_up(unit, run.state.word, event, by=by)
+        unit.record(event, by=by)
+
+
+def _take_talk(unit: Unit, run_id: RunId, event: e.RunFact, *, by: str, ids: IdMaker) -> bool:
+    """What belongs to a conversation: asks, messages, waiting, its name."""
+    run = unit.run(run_id)
+    match event:
+        case e.RunSessionKnown():
+            if run.conversation_id != event.conversation_id:
+                unit.record(event, by=by)
+                know_session(unit, run_id, by=by, ids=ids)
+        case e.RunAsked():
+            unit.append(event, by=by)
+            return take_ask(unit, run, event, by=by, ids=ids)
+        case e.RunAskWithdrawn():
+            unit.append(event, by=by)
+            withdraw_ask(unit, run, event.reply_token, by=by)
+        case e.InquiryDelivered():
+            take_delivered(unit, run, event, by=by)
+        case e.RunPaused():
+            if run.state.word is RunState.RUNNING:
+                unit.record(event, by=by)
+        case e.RunContinued():
+            if run.state.word is RunState.WAITING and run.state.reason == "message":
+                unit.record(event, by=by)
+        case _:
+            take_message_fact(unit, event, by=by)
+    return False
+
+
+_TALK = frozenset(
+    {
+        e.RunSessionKnown, e.RunAsked, e.RunAskWithdrawn, e.InquiryDelivered, e.RunPaused, e.RunContinued,
+        e.MessageDelivered, e.MessageStarted, e.MessageCompleted, e.MessageUndelivered,
+    }
+)  # fmt: skip
 
 
 def _catch_up(unit: Unit, present: RunState, event: e.RunFact, *, by: str) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from podium.bus.messages import Held, Hello, Resume, RunOrder
+from podium.engine.inbox import settle_inquiries
 from podium.engine.orders import held_by, order_for
+from podium.engine.pending import pending_of
 from podium.engine.rules import lose
+from podium.engine.talk import settle_messages
 from podium.kernel import events as e
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import IdMaker, RunId, WorkerId
@@ -75,6 +78,8 @@ def lose_run(unit: Unit, run_id: RunId, reason: Reason, detail: str, ids: IdMake
     task = unit.task(run.task_id)
     for event in lose(task, run, reason, detail, new_run_id=RunId(ids.new("run")), now=unit.now):
         unit.record(event, by="lease")
+    settle_inquiries(unit, unit.run(run_id), ids)
+    settle_messages(unit, unit.run(run_id))
 
 
 def holders(unit: Unit) -> frozenset[WorkerId]:
@@ -108,6 +113,7 @@ def _resume_of(unit: Unit, run: Run) -> Resume:
         state=bytes(row.decoder),
         phase=str(run.state.word),
         cancelled=run.cancel is not None,
+        pending=pending_of(unit.connection, [run.id]).get(run.id),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from podium.bus.messages import RunOrder
+from podium.engine.pending import pending_of
 from podium.git.names import branch_for
 from podium.kernel.ids import RunId, WorkerId
 from podium.kernel.nouns import Run
@@ -30,6 +31,14 @@ def order_for(unit: Unit, run: Run) -> RunOrder:
         checks=task.checks,
         workspace_of=run.workspace_of,
         conversation_id=run.conversation_id,
+        again=run.resume_of is not None,
+        login_of=run.resume_of or run.continues,
+        follows=run.continues is not None,
+        fork=run.fork,
+        start=run.start,
+        output_schema=task.output_schema,
+        trusted_files=unit.project(task.project_id).trusted_files if task.project_id else {},
+        pending=pending_of(unit.connection, [run.id]).get(run.id),
         attempt=run.attempt,
     )
 

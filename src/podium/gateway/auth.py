@@ -17,8 +17,8 @@ from podium.kernel.clock import Entropy
 from podium.kernel.errors import Forbidden, Unauthorized, Unavailable
 from podium.kernel.ids import kind_of, make_id
 from podium.store import schema
-from podium.store.store import Store
 from podium.store.schema import timestamp
+from podium.store.store import Store
 from podium.store.unit import Unit
 
 Kind = Literal["owner", "worker"]

@@ -54,7 +54,7 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """One line for the agent's stdin, without its newline. `key` names it for ever: `key_of(data) == key`, and
+    """One line for the agent's stdin, without its newline. `key` names it for ever (`key_of(data) == key`):
     a line whose key stands in the input already is never written again."""
 
     key: str
@@ -82,8 +82,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     conversation_id: str | None = None
     """The program's conversation to go on with; None starts a new one."""
     opening: Literal["first", "again", "next"] = "first"
-    """`again`: an earlier run of the same task was lost on the way. `next`: the prompt is what a person says next
-    in a conversation that had ended."""
+    """`again`: an earlier run of the same task was lost on the way. `next`: the prompt is what a person says
+    next in a conversation that had ended."""
     fork: bool = False
     """Go on with a copy of the conversation."""
     said: tuple[Said, ...] = ()
@@ -153,6 +153,8 @@ class Harness(Protocol[S]):
     """Its `run.said` are raw lines: neighbours may be joined into one event."""
     modes: ClassVar[tuple[Mode, ...]]
     """How a message can reach it while it works, the usual one first; empty: it takes none."""
+    config_files: ClassVar[tuple[str, ...]]
+    """Files of a repository that its program would take hooks, settings or servers from."""
     resumes: ClassVar[bool]
     """A conversation that has ended can be gone on with."""
     forks: ClassVar[bool]
@@ -194,8 +196,9 @@ class Harness(Protocol[S]):
         """The key of a line that stands in the input; empty for one that has none."""
         ...
 
-    def waits(self, state: S) -> Literal["", "permission", "message"]:
-        """What of a person the program waits for; while it does, its limits stand still."""
+    def waits(self, state: S, sent: Collection[str]) -> Literal["", "permission", "message"]:
+        """What of a person the program waits for; while it does, its limits stand still. `sent`: the keys of
+        every line in the input."""
         ...
 
     def is_over(self, state: S, sent: Collection[str]) -> bool:
@@ -208,5 +211,5 @@ class Harness(Protocol[S]):
         ...
 
     def interrupt(self, state: S) -> bytes | None:
-        """The input line that asks the program to stop what it does for good; None when it knows no such line."""
+        """The input line that asks the program to stop for good; None when it knows no such line."""
         ...

@@ -1,61 +1,66 @@
-"""Claude Code, headless: launch plan and codec for its stream-json in both directions.
+"""Claude Code: the codec of its stream-json in both directions, the control protocol included.
 
-Judged by `is_error` and `terminal_reason` of its result, never by subtype or exit code. The user's own login
-is used; settings, hooks and MCP servers come from this plan alone (`--setting-sources ""`).
+Judged by `is_error` and `terminal_reason` of its result, never by subtype or exit code. How it is started
+stands in `claude_launch`, what its frames tell in `claude_frames`, what it asks in `claude_asks`.
 """
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import uuid
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest
-from podium.harness.claude_frames import Reading, is_result, result_outcome
+from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, Line, Partial, Reply, Said
+from podium.harness.claude_asks import answer_line, effect_asked, interrupt_line, refusal_line, why_asked
+from podium.harness.claude_frames import Reading, is_result, partial_of, result_outcome, tool_results_of
+from podium.harness.claude_launch import SERVERS, SETTINGS, as_text_for_model, conversation_id, plan_of
 from podium.harness.common import Voice, as_text, json_object, silent_end
 from podium.kernel import events as e
-from podium.kernel.errors import InvalidRequest, NotFound
-from podium.kernel.nouns import Agent, Check, Outcome, Permissions
+from podium.kernel.errors import InvalidRequest
+from podium.kernel.ids import MessageId, kind_of
+from podium.kernel.nouns import Agent, Outcome
+from podium.kernel.session import Mode, message_of, uuid_of
 
-INSTALL = "npm install -g @anthropic-ai/claude-code"
-LOGIN_VARIABLES = (
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_BASE_URL",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CONFIG_DIR",
-    "CLAUDE_CODE_USE_BEDROCK",
-    "CLAUDE_CODE_USE_VERTEX",
-    "CLAUDE_CODE_MAX_RETRIES",
-    "API_TIMEOUT_MS",
-    "IS_SANDBOX",
-)
-"""Of the worker's environment: how the user's own `claude` finds its login and its server, and how long it
-waits. IS_SANDBOX is what it demands from root before it runs with full permissions."""
-QUIET = {
-    "DISABLE_AUTOUPDATER": "1",
-    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
-    # One result per run: sub-agents stay in the foreground until conversations land.
-    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-}
-_NAMESPACE = uuid.UUID("6f1c8a52-3b0e-5c55-9d57-0d4a5f7a0c11")
+MAX_ASKS = 200
+CANCEL = "interrupt"
+"""Request id of the interrupt that ends a run."""
+STOP, HALT = "stop-", "halt-"
+"""Request ids of a message's interrupt: something is said after it, or the agent then waits."""
+
+
+class PendingAsk(Struct, frozen=True, kw_only=True):
+    """A tool call that waits for its answer, or runs since it was allowed."""
+
+    token: str
+    call_id: str
 
 
 class ClaudeState(Struct, frozen=True, kw_only=True):
-    """What must be remembered between two frames."""
+    """What must be remembered between two frames.
 
-    session_id: str | None = None
+    busy: a turn runs, or is about to. waking: the end of a background task will begin another one.
+    done: messages that need nothing more. halted: the turn was stopped and the agent waits for a message.
+    """
+
+    conversation_id: str | None = None
+    cwd: str = ""
     reading: Reading = Reading()
-    over: bool = False
+    busy: bool = True
+    waking: bool = False
+    background: int = 0
+    asks: tuple[PendingAsk, ...] = ()
+    strange: tuple[str, ...] = ()
+    """Requests of the program that we refuse."""
+    done: tuple[str, ...] = ()
+    halting: bool = False
+    halted: bool = False
     outcome: Outcome | None = None
+
+
+Told = tuple[ClaudeState, Sequence[e.RunFact | Partial]]
 
 
 class ClaudeCode:
@@ -63,6 +68,10 @@ class ClaudeCode:
 
     name: ClassVar[str] = "claude_code"
     joins_said: ClassVar[bool] = False
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT)
+    config_files: ClassVar[tuple[str, ...]] = (SETTINGS, SERVERS)
+    resumes: ClassVar[bool] = True
+    forks: ClassVar[bool] = True
     State = ClaudeState
 
     def __init__(self, about: About) -> None:
@@ -80,117 +89,169 @@ class ClaudeCode:
             raise InvalidRequest("max_turns is a number")
 
     def launch(self, request: LaunchRequest) -> LaunchPlan:
-        agent = request.agent
-        session = _session_id(request.conversation_id) or str(uuid.uuid5(_NAMESPACE, self._about.run_id))
-        # Its own record decides, not what we were told: an id that it knows cannot be given to a new
-        # conversation, one that it does not know (killed before it wrote a word) cannot be resumed.
-        resumed = _is_on_record(session, request.environ)
-        words = [
-            _program(agent, request.environ),
-            *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
-            *("--setting-sources", "", "--strict-mcp-config"),
-            f"--resume={session}" if resumed else f"--session-id={session}",
-            *_permissions(agent, request.checks),
-        ]
-        if agent.model:
-            words.append(f"--model={agent.model}")
-        if agent.instructions:
-            words.append(f"--append-system-prompt={agent.instructions}")
-        if "max_turns" in agent.options:
-            words.append(f"--max-turns={agent.options['max_turns']}")
-        env = {name: request.environ[name] for name in LOGIN_VARIABLES if name in request.environ}
-        prompt = _continue_prompt(request.prompt) if resumed else request.prompt
-        return LaunchPlan(
-            argv=tuple(words),
-            env={**QUIET, **env},
-            first_input=_message(self._about, prompt, resumed=resumed),
-            conversation_id=session,
-        )
+        return plan_of(self._about, request)
 
     def begin(self) -> ClaudeState:
         return ClaudeState()
 
-    def decode(self, state: ClaudeState, frame: Frame) -> tuple[ClaudeState, Sequence[e.RunFact]]:
+    # ---- from the agent ------------------------------------------------------------------------------
+
+    def decode(self, state: ClaudeState, frame: Frame) -> Told:
         said = json_object(frame.data)
         if said is None:
             return state, (self._voice.noticed("undecodable", as_text(frame.data[:500])),)
-        facts: list[e.RunFact] = []
-        session = _session_id(said.get("session_id"))
-        if session is not None and session != state.session_id:
-            state = replace(state, session_id=session)
-            facts.append(self._voice.session(session))
-        reading, more = state.reading.read(said, self._voice)
+        facts: list[e.RunFact | Partial] = []
+        conversation = conversation_id(said.get("session_id"))
+        if conversation is not None and conversation != state.conversation_id:
+            state = replace(state, conversation_id=conversation)
+            facts.append(self._voice.session(conversation))
+        state, more = self._read(state, said)
+        return state, (*facts, *more)
+
+    def _read(self, state: ClaudeState, said: dict[str, Any]) -> Told:
+        match said.get("type"):
+            case "stream_event":
+                partial = partial_of(said)
+                return state, () if partial is None else (partial,)
+            case "control_request":
+                return self._requested(state, said)
+            case "control_cancel_request":
+                return self._withdrawn(state, str(said.get("request_id", "")))
+            case "control_response":
+                return self._responded(state, said)
+            case "command_lifecycle":
+                return self._moved(state, said)
+        state = _follow(state, said)
+        reading, facts = state.reading.read(said, self._voice)
         state = replace(state, reading=reading)
-        facts.extend(more)
-        if is_result(said):
-            state = replace(state, over=True, outcome=result_outcome(said, reading))
+        if not is_result(said):
+            return state, facts
+        state = replace(state, busy=False, waking=False, asks=(), outcome=result_outcome(said, reading))
+        if state.halting:
+            return replace(state, halting=False, halted=True), (*facts, self._voice.paused("message"))
         return state, facts
 
-    def is_over(self, state: ClaudeState) -> bool:
-        return state.over
+    def _requested(self, state: ClaudeState, said: dict[str, Any]) -> Told:
+        token, request = str(said.get("request_id", ""))[:200], said.get("request")
+        if not isinstance(request, dict) or request.get("subtype") != "can_use_tool":
+            return replace(state, strange=(*state.strange, token)[-MAX_ASKS:]), ()
+        if len(state.asks) >= MAX_ASKS:
+            return replace(state, strange=(*state.strange, token)[-MAX_ASKS:]), ()
+        call_id = str(request.get("tool_use_id", ""))[:200]
+        effect = effect_asked(request, state.cwd)
+        asked = self._voice.asked(effect, token, why=why_asked(request), call_id=call_id)
+        return replace(state, asks=(*state.asks, PendingAsk(token=token, call_id=call_id))), (asked,)
+
+    def _withdrawn(self, state: ClaudeState, token: str) -> Told:
+        left = tuple(ask for ask in state.asks if ask.token != token)
+        if left == state.asks:
+            return state, ()
+        return replace(state, asks=left), (self._voice.ask_withdrawn(token),)
+
+    def _responded(self, state: ClaudeState, said: dict[str, Any]) -> Told:
+        """Only the answers to a message's interrupt tell something: it has been taken up."""
+        response = said.get("response")
+        key = str(response.get("request_id", "")) if isinstance(response, dict) else ""
+        if not key.startswith(HALT) or kind_of(key.removeprefix(HALT)) != "message":
+            return state, ()
+        message_id = MessageId(key.removeprefix(HALT))
+        state = replace(state, done=(*state.done, message_id))
+        facts = (self._voice.message_started(message_id), self._voice.message_completed(message_id))
+        if state.busy:
+            return replace(state, halting=True), facts
+        return replace(state, halted=True), (*facts, self._voice.paused("message"))
+
+    def _moved(self, state: ClaudeState, said: dict[str, Any]) -> Told:
+        """The program's receipts for messages. The prompt has one too: it names no message that exists."""
+        message_id = message_of(said.get("command_uuid"))
+        match said.get("state"):
+            case "started":
+                was_halted = state.halted
+                state = replace(state, busy=True, halted=False)
+                facts: tuple[e.RunFact, ...] = (self._voice.continued(),) if was_halted else ()
+                return state, (*facts, *self._about_message(message_id, self._voice.message_started))
+            case "completed":
+                state = _done(state, message_id)
+                return state, self._about_message(message_id, self._voice.message_completed)
+            case "cancelled":
+                state = _done(state, message_id)
+                return state, self._about_message(message_id, self._voice.message_dropped)
+        return state, ()
+
+    @staticmethod
+    def _about_message(message_id: MessageId | None, tell: Any) -> tuple[e.RunFact, ...]:
+        return () if message_id is None else (tell(message_id),)
+
+    # ---- to the agent --------------------------------------------------------------------------------
+
+    def due(self, state: ClaudeState) -> Sequence[Line]:
+        return [refusal_line(token) for token in state.strange]
+
+    def say(self, state: ClaudeState, said: Said) -> Sequence[Line] | None:
+        if said.mode is Mode.QUEUE and state.busy:
+            return None
+        lines = []
+        if said.mode is Mode.INTERRUPT:
+            lines.append(interrupt_line(f"{STOP if said.text else HALT}{said.id}"))
+        if said.text:
+            content = {"role": "user", "content": as_text_for_model(said.text)}
+            line = {"type": "user", "message": content, "uuid": uuid_of(said.id)}
+            lines.append(Line(key=said.id, data=msgspec.json.encode(line)))
+        return lines
+
+    def answer(self, state: ClaudeState, reply: Reply) -> Line | None:
+        waits = any(ask.token == reply.reply_token for ask in state.asks)
+        return answer_line(reply) if waits else None
+
+    def key_of(self, line: bytes) -> str:
+        said = json_object(line) or {}
+        match said.get("type"):
+            case "user":
+                return message_of(said.get("uuid")) or ""
+            case "control_request":
+                return str(said.get("request_id", "")).removeprefix(HALT)
+            case "control_response":
+                return f"answer:{said.get('response', {}).get('request_id', '')}"
+        return ""
+
+    def waits(self, state: ClaudeState, sent: Collection[str]) -> Literal["", "permission", "message"]:
+        if any(f"answer:{ask.token}" not in sent for ask in state.asks):
+            return "permission"
+        return "message" if state.halted else ""
+
+    def is_over(self, state: ClaudeState, sent: Collection[str]) -> bool:
+        if state.outcome is None or state.busy or state.waking or state.background or state.halted:
+            return False
+        return all(key in state.done for key in sent if kind_of(key) == "message")
 
     def outcome(self, state: ClaudeState, exit: Exit) -> Outcome:
-        if state.outcome is not None:
+        if state.outcome is not None and not state.busy:
             return replace(state.outcome, exit_code=exit.code)
         return silent_end(exit)
 
-    def interrupt(self) -> bytes | None:
-        request = {"type": "control_request", "request_id": "interrupt", "request": {"subtype": "interrupt"}}
-        return msgspec.json.encode(request)
+    def interrupt(self, state: ClaudeState) -> bytes | None:
+        return interrupt_line(CANCEL).data
 
 
-def _message(about: About, prompt: str, *, resumed: bool) -> bytes:
-    """The prompt as the first line. Its uuid makes a second delivery harmless: the CLI passes over a message
-    that its conversation holds already. For the same reason a resumed conversation gets none: told to go on
-    twice, it would wait for ever."""
-    # Its own commands (/clear, /compact, …) begin the text; a task is text for the model and never a command.
-    content = f"\n{prompt}" if prompt.startswith("/") else prompt
-    line: dict[str, object] = {"type": "user", "message": {"role": "user", "content": content}}
-    if not resumed:
-        line["uuid"] = str(uuid.uuid5(_NAMESPACE, f"{about.run_id} prompt"))
-    return msgspec.json.encode(line) + b"\n"
+def _follow(state: ClaudeState, said: dict[str, Any]) -> ClaudeState:
+    """Where the program stands after a frame: in a turn, with tasks in the background, awoken by one."""
+    match said.get("type"), said.get("subtype"):
+        case "system", "init":
+            cwd = said.get("cwd")
+            here = cwd[:4096] if isinstance(cwd, str) else state.cwd
+            return replace(state, busy=True, waking=False, cwd=here)
+        case "system", "background_tasks_changed":
+            tasks = said.get("tasks")
+            return replace(state, background=len(tasks) if isinstance(tasks, list) else 0)
+        case "system", "task_notification":
+            return replace(state, waking=True)
+        case "user", _:
+            ended = tool_results_of(said)
+            return replace(state, asks=tuple(ask for ask in state.asks if ask.call_id not in ended))
+    return state
 
 
-def _continue_prompt(prompt: str) -> str:
-    return (
-        "You were interrupted by a restart of this machine's software. Look at what is already done in the "
-        f"workspace and go on with the task:\n\n{prompt}"
-    )
-
-
-def _session_id(given: object) -> str | None:
-    """A UUID in its usual form; None for everything else. An agent's word must not become an option."""
-    try:
-        return str(uuid.UUID(given)) if isinstance(given, str) else None
-    except ValueError:
-        return None
-
-
-def _is_on_record(session: str, environ: Mapping[str, str]) -> bool:
-    """Whether the CLI has written down a conversation of this id, in whatever directory it took place."""
-    given = environ.get("CLAUDE_CONFIG_DIR")
-    folder = Path(given) if given else Path(environ.get("HOME", "/nonexistent")) / ".claude"
-    return any(folder.glob(f"projects/*/{session}.jsonl"))
-
-
-def _program(agent: Agent, environ: Mapping[str, str]) -> str:
-    given = agent.options.get("program", "claude")
-    found = shutil.which(given, path=environ.get("PATH"))
-    if found is None:
-        raise NotFound(f"{given} is not installed on this machine", hint=f"install it: {INSTALL}")
-    return str(Path(found).absolute())
-
-
-def _permissions(agent: Agent, checks: Sequence[Check]) -> tuple[str, ...]:
-    """edit: files of the workspace and the task's own checks; the rest is denied. full: everything."""
-    if agent.permissions is Permissions.FULL:
-        return ("--permission-mode", "bypassPermissions")
-    allowed = [rule for check in checks if (rule := _rule(check)) is not None]
-    words = ("--permission-mode", "acceptEdits")
-    return (*words, "--allowedTools", *allowed) if allowed else words
-
-
-def _rule(check: Check) -> str | None:
-    """The check's exact command as a permission rule; None when it cannot be written as one safely."""
-    command = shlex.join(check.argv)
-    return None if any(char in command for char in "()*\n") else f"Bash({command})"
+def _done(state: ClaudeState, message_id: MessageId | None) -> ClaudeState:
+    if message_id is None or message_id in state.done:
+        return state
+    return replace(state, done=(*state.done, message_id))

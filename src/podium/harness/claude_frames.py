@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podium.harness.base import Partial
 from podium.harness.common import MAX_DETAIL, Voice, bounded
 from podium.kernel import events as e
 from podium.kernel.nouns import Outcome, Reason, Usage
+
+MAX_STRUCTURED_BYTES = 32 * 1024
 
 BY_CLASS: dict[str, Reason] = {
     "rate_limit": Reason.RATE_LIMITED,
@@ -61,6 +66,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     said: str = ""
     error_class: str = ""
     error_status: int = 0
+    resets_at: int = 0
+    """When the plan's limit ends, in seconds since 1970; 0: nobody said."""
 
     def read(self, said: dict[str, Any], voice: Voice) -> tuple[Reading, Sequence[e.RunFact]]:
         """The figures after a frame and what it tells."""
@@ -75,7 +82,9 @@ class Reading(Struct, frozen=True, kw_only=True):
                 return self._result(said, voice)
             case "rate_limit_event":
                 info = said.get("rate_limit_info")
-                return self, (voice.noticed("rate_limit", bounded(str(info), 500)),)
+                resets = info.get("resetsAt") if isinstance(info, dict) else None
+                reading = replace(self, resets_at=_number_of_time(resets) or self.resets_at)
+                return reading, (voice.noticed("rate_limit", bounded(str(info), 500)),)
             case str(kind) if kind in _SILENT:
                 return self, ()
             case other:
@@ -91,8 +100,8 @@ class Reading(Struct, frozen=True, kw_only=True):
             )
             # The CLI's words, not the model's; the outcome repeats them.
             return reading, (voice.noticed("api_error", "\n".join(_texts(said))),)
-        if said.get("parent_tool_use_id") is not None:
-            return self, _of_subagent(said, voice)
+        if _under(said):
+            return self, _blocks_told(said, voice)  # a sub-agent's: told beneath the call that began it
         texts = _texts(said)
         reading = replace(
             self, said=_digest(texts[-1]) if texts else self.said, error_class="", error_status=0
@@ -134,7 +143,7 @@ def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
     """By `is_error` and `terminal_reason`; the error's class and status say which kind."""
     detail = _detail(said)
     if said.get("is_error") is not True:
-        return Outcome(succeeded=True, reason=Reason.COMPLETED, detail="")
+        return Outcome(succeeded=True, reason=Reason.COMPLETED, structured=_structured(said))
     terminal = str(said.get("terminal_reason", ""))
     if terminal in BY_TERMINAL:
         return Outcome(succeeded=False, reason=BY_TERMINAL[terminal], detail=terminal)
@@ -154,7 +163,24 @@ def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
         reason = known or Reason.NETWORK
     else:
         reason = Reason.AGENT_FAILED
-    return Outcome(succeeded=False, reason=reason, detail=detail)
+    limited = reason is Reason.RATE_LIMITED and reading.resets_at > 0
+    resets_at = datetime.fromtimestamp(reading.resets_at, UTC) if limited else None
+    if reason is Reason.AUTH_REQUIRED:
+        detail = f"{detail}; log in on that machine: claude, then /login".lstrip("; ")
+    return Outcome(succeeded=False, reason=reason, detail=detail, resets_at=resets_at)
+
+
+def _number_of_time(value: Any) -> int:
+    ok = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**33
+    return value if ok else 0
+
+
+def _structured(said: dict[str, Any]) -> msgspec.Raw | None:
+    """The answer in the shape that was asked for; too large a one is left out."""
+    if "structured_output" not in said:
+        return None
+    raw = msgspec.json.encode(said["structured_output"])
+    return msgspec.Raw(raw) if len(raw) <= MAX_STRUCTURED_BYTES else None
 
 
 def _detail(said: dict[str, Any]) -> str:
@@ -194,24 +220,23 @@ def _usage_since(said: dict[str, Any], total: float | None, before: float | None
 
 def _blocks_told(said: dict[str, Any], voice: Voice) -> list[e.RunFact]:
     facts: list[e.RunFact] = []
+    under = _under(said)
     for block in _blocks(said):
         match block.get("type"):
             case "text" if isinstance(block.get("text"), str):
-                facts.append(voice.said(block["text"]))
+                facts.append(voice.said(block["text"], under=under))
             case "thinking" if isinstance(block.get("thinking"), str):
-                facts.append(voice.thought(block["thinking"]))
+                facts.append(voice.thought(block["thinking"], under=under))
             case "tool_use":
-                given = block.get("input", {})
-                facts.append(voice.called(str(block.get("id", "")), str(block.get("name", "")), given))
+                call_id, name = str(block.get("id", "")), str(block.get("name", ""))
+                facts.append(voice.called(call_id, name, block.get("input", {}), under=under))
     return facts
 
 
-def _of_subagent(said: dict[str, Any], voice: Voice) -> list[e.RunFact]:
-    """Its calls are told like any other; its words are not this agent's, so they are notices."""
-    return [
-        voice.noticed("subagent", fact.text) if isinstance(fact, e.RunSaid | e.RunThought) else fact
-        for fact in _blocks_told(said, voice)
-    ]
+def _under(said: dict[str, Any]) -> str:
+    """The tool call whose sub-agent speaks; empty: the agent itself."""
+    found = said.get("parent_tool_use_id")
+    return found if isinstance(found, str) else ""
 
 
 def _texts(said: dict[str, Any]) -> list[str]:
@@ -229,10 +254,33 @@ def _tool_results(said: dict[str, Any], voice: Voice) -> list[e.RunFact]:
             str(block.get("tool_use_id", "")),
             _text_of(block.get("content")),
             is_error=block.get("is_error") is True,
+            under=_under(said),
         )
         for block in _blocks(said)
         if block.get("type") == "tool_result"
     ]
+
+
+def tool_results_of(said: dict[str, Any]) -> frozenset[str]:
+    """The calls whose results a frame brings."""
+    return frozenset(
+        str(block.get("tool_use_id", "")) for block in _blocks(said) if block.get("type") == "tool_result"
+    )
+
+
+def partial_of(said: dict[str, Any]) -> Partial | None:
+    """The piece of text or thought in a stream event; None for everything else, sub-agents included."""
+    event = said.get("event")
+    delta = event.get("delta") if isinstance(event, dict) else None
+    if not isinstance(delta, dict) or _under(said):
+        return None
+    item = f"{said.get('api_message_id', '')}:{event.get('index', 0)}"[:200]  # type: ignore[union-attr]
+    match delta.get("type"):
+        case "text_delta" if isinstance(delta.get("text"), str):
+            return Partial(item=item, text=bounded(delta["text"]))
+        case "thinking_delta" if isinstance(delta.get("thinking"), str):
+            return Partial(item=item, text=bounded(delta["thinking"]), thought=True)
+    return None
 
 
 def _blocks(said: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
 
-from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest
+from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, Line, Reply, Said
 from podium.harness.common import Voice, as_text, silent_end
 from podium.kernel import events as e
 from podium.kernel.errors import InvalidRequest
 from podium.kernel.nouns import Agent, Outcome, Reason
+from podium.kernel.session import Mode
 
 _HINT = """give its words as JSON, e.g. argv='["ruff", "check", "{workspace}"]'; {prompt} is filled in too"""
 
@@ -27,6 +28,10 @@ class CommandHarness:
 
     name: ClassVar[str] = "command"
     joins_said: ClassVar[bool] = True
+    modes: ClassVar[tuple[Mode, ...]] = ()
+    config_files: ClassVar[tuple[str, ...]] = ()
+    resumes: ClassVar[bool] = False
+    forks: ClassVar[bool] = False
     State = CommandState
 
     def __init__(self, about: About) -> None:
@@ -59,7 +64,22 @@ class CommandHarness:
     def decode(self, state: CommandState, frame: Frame) -> tuple[CommandState, Sequence[e.RunFact]]:
         return state, (self._voice.said(as_text(frame.data).rstrip("\r")),)
 
-    def is_over(self, state: CommandState) -> bool:
+    def due(self, state: CommandState) -> Sequence[Line]:
+        return ()
+
+    def say(self, state: CommandState, said: Said) -> Sequence[Line] | None:
+        return None
+
+    def answer(self, state: CommandState, reply: Reply) -> Line | None:
+        return None
+
+    def key_of(self, line: bytes) -> str:
+        return ""
+
+    def waits(self, state: CommandState, sent: Collection[str]) -> Literal["", "permission", "message"]:
+        return ""
+
+    def is_over(self, state: CommandState, sent: Collection[str]) -> bool:
         return False
 
     def outcome(self, state: CommandState, exit: Exit) -> Outcome:
@@ -70,7 +90,7 @@ class CommandHarness:
             return msgspec.structs.replace(ended, reason=Reason.AGENT_FAILED)
         return ended
 
-    def interrupt(self) -> bytes | None:
+    def interrupt(self, state: CommandState) -> bytes | None:
         return None
 
 

@@ -10,6 +10,8 @@ import msgspec
 
 from podium.harness.base import MAX_TEXT_BYTES, About, Exit
 from podium.kernel import events as e
+from podium.kernel.ids import MessageId
+from podium.kernel.inquiry import Effect
 from podium.kernel.nouns import Outcome, Reason, Usage
 
 MAX_DETAIL = 2_000
@@ -21,13 +23,15 @@ class Voice:
     def __init__(self, about: About) -> None:
         self._task, self._run = about.task_id, about.run_id
 
-    def said(self, text: str, *, final: bool = False) -> e.RunSaid:
-        return e.RunSaid(task_id=self._task, run_id=self._run, text=bounded(text), final=final)
+    def said(self, text: str, *, final: bool = False, under: str = "") -> e.RunSaid:
+        return e.RunSaid(
+            task_id=self._task, run_id=self._run, text=bounded(text), final=final, under=under[:200]
+        )
 
-    def thought(self, text: str) -> e.RunThought:
-        return e.RunThought(task_id=self._task, run_id=self._run, text=bounded(text))
+    def thought(self, text: str, *, under: str = "") -> e.RunThought:
+        return e.RunThought(task_id=self._task, run_id=self._run, text=bounded(text), under=under[:200])
 
-    def called(self, call_id: str, name: str, given: Any) -> e.RunToolCalled:
+    def called(self, call_id: str, name: str, given: Any, *, under: str = "") -> e.RunToolCalled:
         """`given` is plain JSON data; too large, it is replaced by its beginning as text."""
         raw = msgspec.json.encode(given)
         if len(raw) > MAX_TEXT_BYTES:
@@ -38,16 +42,47 @@ class Voice:
             call_id=call_id[:200],
             name=name[:200],
             input=msgspec.Raw(raw),
+            under=under[:200],
         )
 
-    def returned(self, call_id: str, output: str, *, is_error: bool) -> e.RunToolReturned:
+    def returned(self, call_id: str, output: str, *, is_error: bool, under: str = "") -> e.RunToolReturned:
         return e.RunToolReturned(
             task_id=self._task,
             run_id=self._run,
             call_id=call_id[:200],
             output=bounded(output),
             is_error=is_error,
+            under=under[:200],
         )
+
+    def asked(self, effect: Effect, reply_token: str, *, why: str, call_id: str) -> e.RunAsked:
+        return e.RunAsked(
+            task_id=self._task,
+            run_id=self._run,
+            effect=effect,
+            reply_token=reply_token[:200],
+            why=bounded(why, MAX_DETAIL),
+            call_id=call_id[:200],
+        )
+
+    def ask_withdrawn(self, reply_token: str) -> e.RunAskWithdrawn:
+        return e.RunAskWithdrawn(task_id=self._task, run_id=self._run, reply_token=reply_token[:200])
+
+    def paused(self, reason: str) -> e.RunPaused:
+        return e.RunPaused(task_id=self._task, run_id=self._run, reason=reason)
+
+    def continued(self) -> e.RunContinued:
+        return e.RunContinued(task_id=self._task, run_id=self._run)
+
+    def message_started(self, message_id: MessageId) -> e.MessageStarted:
+        return e.MessageStarted(task_id=self._task, run_id=self._run, message_id=message_id)
+
+    def message_completed(self, message_id: MessageId) -> e.MessageCompleted:
+        return e.MessageCompleted(task_id=self._task, run_id=self._run, message_id=message_id)
+
+    def message_dropped(self, message_id: MessageId) -> e.MessageUndelivered:
+        why = "the agent's program dropped it"
+        return e.MessageUndelivered(task_id=self._task, run_id=self._run, message_id=message_id, why=why)
 
     def used(self, usage: Usage) -> e.RunUsed:
         return e.RunUsed(task_id=self._task, run_id=self._run, usage=usage)

@@ -14,7 +14,10 @@ HARNESSES: Mapping[str, str] = {
     "command": "podium.harness.command:CommandHarness",
     "scripted": "podium.harness.scripted:Scripted",
 }
-_MEMBERS = ("State", "validate", "launch", "begin", "decode", "is_over", "outcome", "interrupt", "joins_said")
+_MEMBERS = (
+    "State", "validate", "launch", "begin", "decode", "due", "say", "answer", "key_of", "waits", "is_over",
+    "outcome", "interrupt", "joins_said", "modes", "config_files", "resumes", "forks",
+)  # fmt: skip
 
 
 def harness_class(name: str, configured: Mapping[str, str] | None = None) -> type[Harness[Any]]:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar, Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest
+from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, Line, Reply, Said
 from podium.harness.common import Voice, as_text, json_object, silent_end
 from podium.kernel import events as e
 from podium.kernel.errors import InvalidRequest
+from podium.kernel.ids import MessageId
+from podium.kernel.inquiry import EffectKind, effect_of
 from podium.kernel.nouns import Agent, Outcome, Reason, Usage
+from podium.kernel.session import Mode
 
 _BLOCK = re.compile(r"```script\s*\n(.*?)```", re.DOTALL)
 _PROGRAM = "podium.testing.scripted_agent"
+MAX_KEPT = 500
 LEFT_OFF = 75
 """Its exit code when stdin closed before the script ended: the session can go on."""
 _REASONS = {"interrupted": Reason.INTERRUPTED}
 
 
 class ScriptedState(Struct, frozen=True, kw_only=True):
-    """The result, once said."""
+    """The result, once said; the asks that are open; the messages that are done with."""
 
+    asks: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
     status: str | None = None
     message: str = ""
     error_class: str = ""
@@ -37,6 +44,10 @@ class Scripted:
 
     name: ClassVar[str] = "scripted"
     joins_said: ClassVar[bool] = False
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER,)
+    config_files: ClassVar[tuple[str, ...]] = ()
+    resumes: ClassVar[bool] = True
+    forks: ClassVar[bool] = False
     State = ScriptedState
 
     def __init__(self, about: About) -> None:
@@ -81,9 +92,52 @@ class Scripted:
             message, error_class = _word(said, "message"), _word(said, "error_class")
             state = replace(state, status=status, message=message[:2000], error_class=error_class[:100])
             return state, (self._voice.said(message, final=True),)
+        if kind in ("ask", "tool_return", "message"):
+            return self._talk(kind, state, said)
         return state, (self._fact(kind, said),)
 
-    def is_over(self, state: ScriptedState) -> bool:
+    def _talk(
+        self, kind: str, state: ScriptedState, said: dict[str, Any]
+    ) -> tuple[ScriptedState, Sequence[e.RunFact]]:
+        name, voice = _word(said, "id")[:200], self._voice
+        if kind == "ask":
+            given = {"command": _word(said, "command")}
+            effect = effect_of("run", EffectKind.COMMAND, given=given, cwd=_word(said, "cwd"), **given)
+            asks = state.asks if name in state.asks else (*state.asks, name)[-MAX_KEPT:]
+            return replace(state, asks=asks), (
+                voice.asked(effect, name, why=_word(said, "why"), call_id=name),
+            )
+        if kind == "tool_return":
+            asks = tuple(ask for ask in state.asks if ask != name)
+            return replace(state, asks=asks), (self._fact(kind, said),)
+        message_id = MessageId(name)
+        if _word(said, "state") == "started":
+            return state, (voice.message_started(message_id),)
+        return replace(state, done=(*state.done, name)[-MAX_KEPT:]), (voice.message_completed(message_id),)
+
+    def due(self, state: ScriptedState) -> Sequence[Line]:
+        return ()
+
+    def say(self, state: ScriptedState, said: Said) -> Sequence[Line] | None:
+        line = {"type": "message", "id": said.id, "text": said.text}
+        return [Line(key=said.id, data=msgspec.json.encode(line))]
+
+    def answer(self, state: ScriptedState, reply: Reply) -> Line | None:
+        if reply.reply_token not in state.asks:
+            return None
+        line = {"type": "answer", "id": reply.reply_token, "decision": str(reply.decision)}
+        return Line(key=f"answer:{reply.reply_token}", data=msgspec.json.encode(line))
+
+    def key_of(self, line: bytes) -> str:
+        said = json_object(line) or {}
+        name = _word(said, "id")
+        return f"answer:{name}" if said.get("type") == "answer" else name
+
+    def waits(self, state: ScriptedState, sent: Collection[str]) -> Literal["", "permission", "message"]:
+        return "permission" if any(f"answer:{ask}" not in sent for ask in state.asks) else ""
+
+    def is_over(self, state: ScriptedState, sent: Collection[str]) -> bool:
+        # The script is what it does: a message that no step listens to is not waited for.
         return state.status is not None
 
     def outcome(self, state: ScriptedState, exit: Exit) -> Outcome:
@@ -98,7 +152,7 @@ class Scripted:
             )
         return silent_end(exit)
 
-    def interrupt(self) -> bytes | None:
+    def interrupt(self, state: ScriptedState) -> bytes | None:
         return b'{"type":"interrupt"}'
 
     def _fact(self, kind: str, said: dict[str, Any]) -> e.RunFact:

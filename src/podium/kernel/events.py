@@ -355,7 +355,8 @@ Transcript = (
 
 RunFact = (
     RunStarting | RunStarted | RunSessionKnown | RunFinishing | RunPaused | RunContinued
-    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn | RunUsed | RunNoticed
+    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn
+    | RunUsed | RunNoticed
     | MessageDelivered | MessageStarted | MessageCompleted | MessageUndelivered | InquiryDelivered
 )  # fmt: skip
 """What a worker may report about a run it holds. Everything else is the server's to decide."""
@@ -367,9 +368,11 @@ Event = (
     | RunQueued | RunLeased | RunStarting | RunStarted | RunAdopted | RunSessionKnown | RunCancelRequested
     | RunPaused | RunContinued | RunFinishing | RunSucceeded | RunFailed | RunCancelled | RunLost
     | RunOutputKept | CheckFinished
-    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn | RunUsed | RunNoticed
+    | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn
+    | RunUsed | RunNoticed
     | SessionOpened | SessionJoined
-    | MessageSent | MessageDelivered | MessageStarted | MessageCompleted | MessageRequeued | MessageUndelivered
+    | MessageSent | MessageDelivered | MessageStarted | MessageCompleted
+    | MessageRequeued | MessageUndelivered
     | InquiryOpened | InquiryAnswered | InquiryExpired | InquiryWithdrawn | InquiryDelivered
     | GrantCreated | GrantUsed
     | ChangeDrafted | ChangeProposed | ChangeApplied

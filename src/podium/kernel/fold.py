@@ -125,7 +125,7 @@ def fold_run(run: Run, event: e.Event, stamp: Stamp) -> Run:  # noqa: C901 (one 
         case e.RunSessionKnown():
             return replace(run, conversation_id=event.conversation_id)
         case e.SessionOpened():
-            return replace(run, session_id=event.session.id)
+            return replace(run, session_id=event.session.id, fork=False)
         case e.SessionJoined():
             return replace(run, session_id=event.session_id)
         case e.RunPaused():
@@ -204,7 +204,9 @@ def fold_message(message: Message, event: e.Event, stamp: Stamp) -> Message:
         case e.MessageCompleted():
             return replace(message, state=to(MessageState.COMPLETED))
         case e.MessageRequeued():
-            state = to(MessageState.QUEUED) if message.state.word is not MessageState.QUEUED else message.state
+            state = (
+                to(MessageState.QUEUED) if message.state.word is not MessageState.QUEUED else message.state
+            )
             return replace(message, state=state, run_id=event.run_id)
         case e.MessageUndelivered():
             return replace(message, state=to(MessageState.UNDELIVERED, event.why))

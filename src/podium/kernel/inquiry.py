@@ -124,8 +124,8 @@ def effect_of(
     paths: Sequence[str] = (),
     diff: str = "",
 ) -> Effect:
-    """An Effect with its digest. `given` is the tool's input as plain JSON data: it counts only where no other
-    part says what would happen, because it may hold the model's own words about the call."""
+    """An Effect with its digest. `given` is the tool's input as plain JSON data: it counts only where no
+    other part says what would happen, because it may hold the model's own words about the call."""
     decisive = given if kind is EffectKind.TOOL else None
     whole = [tool, str(kind), command, cwd, list(paths), diff, decisive]
     digest = hashlib.sha256(msgspec.json.encode(whole, order="sorted")).hexdigest()

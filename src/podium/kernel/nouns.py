@@ -100,7 +100,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds without a line of output."""
     output_bytes: Annotated[int, Meta(gt=0)] = 2 * 1024**3
     ask_s: Annotated[float, Meta(gt=0)] = 24 * 3600.0
-    """How long an Inquiry waits for a person; then it counts as denied. The other limits stand still meanwhile."""
+    """How long an Inquiry waits for a person; then it counts as denied. The other limits stand still."""
     grace_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
     """Seconds given to each step of interrupt, TERM, KILL."""
 
@@ -125,8 +125,8 @@ class Agent(Struct, frozen=True, kw_only=True):
     options: dict[str, str] = {}
     """What the harness understands, e.g. `argv` of the command harness (JSON list) or `program`."""
     login: Login = "user"
-    """`user`: the program's own login of the user that runs the worker. `isolated`: one of Podium's own, apart from
-    it. `key:NAME`: the key NAME, from the worker's environment or its file of that name."""
+    """`user`: the program's own login of the user that runs the worker. `isolated`: one of Podium's
+    own, apart from it. `key:NAME`: the key NAME, from the worker's environment or its file of that name."""
     mcp_servers: tuple[McpServer, ...] = ()
     """Tools that the agent gets. Others, of the user or the repository, it does not see."""
     env: tuple[str, ...] = ()
@@ -147,8 +147,8 @@ class Project(Struct, frozen=True, kw_only=True):
     max_running: int | None = None
     checks: tuple[Check, ...] = ()
     trusted_files: dict[str, str] = {}
-    """File of the repository that configures an agent's program (hooks, settings, MCP servers) → SHA-256 of the
-    content that is honoured. Everything else of that kind is not."""
+    """File of the repository that configures an agent's program (hooks, settings, MCP servers) → SHA-256 of
+    the content that is honoured. Everything else of that kind is not."""
     created_at: datetime
 
 
@@ -211,7 +211,9 @@ class Task(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     retry_of: TaskId | None = None
     session_id: SessionId | None = None
-    """The conversation that it goes on with, or forks."""
+    """The conversation that it goes on with."""
+    fork: bool = False
+    """It goes on with a copy of that conversation."""
     output_schema: msgspec.Raw | None = None
     """JSON schema of the answer that the agent has to give."""
     reruns: int = 0
@@ -247,7 +249,7 @@ class Run(Struct, frozen=True, kw_only=True):
     continues: RunId | None = None
     """The earlier run whose conversation and work it goes on with, in a workspace of its own."""
     fork: bool = False
-    """It goes on with a copy of that conversation; the conversation itself stays as it is."""
+    """It shall go on with a copy of that conversation, which does not exist yet."""
     start: str | None = None
     """Commit that its workspace starts from; None: its base."""
     affinity: WorkerId | None = None

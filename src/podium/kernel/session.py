@@ -8,8 +8,16 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from podium.kernel.errors import InvalidRequest
-from podium.kernel.ids import MessageId, ProjectId, RunId, SessionId, TaskId, WorkerId, id_number, make_from_number
+from podium.kernel.ids import (
+    MessageId,
+    ProjectId,
+    RunId,
+    SessionId,
+    TaskId,
+    WorkerId,
+    id_number,
+    make_from_number,
+)
 from podium.kernel.states import MessageState, State
 
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -70,6 +78,7 @@ def message_of(given: object) -> MessageId | None:
     """The message id that `uuid_of` made this UUID of; None for what is no UUID. Any UUID names some id:
     whether such a message exists only the store knows."""
     try:
-        return MessageId(make_from_number("message", uuid.UUID(given).int)) if isinstance(given, str) else None
-    except (ValueError, InvalidRequest):
+        number = uuid.UUID(given).int if isinstance(given, str) else None
+    except ValueError:
         return None
+    return None if number is None else MessageId(make_from_number("message", number))

@@ -67,7 +67,7 @@ class Verdict(StrEnum):
     CANNOT_TELL = "cannot_tell"
 
 
-T, R, C, I, M = TaskState, RunState, ChangeState, InquiryState, MessageState
+T, R, C, Q, M = TaskState, RunState, ChangeState, InquiryState, MessageState
 
 TASK_MOVES: Final[Mapping[TaskState, frozenset[TaskState]]] = {
     T.BLOCKED: frozenset({T.QUEUED, T.FAILED, T.CANCELLED}),
@@ -107,10 +107,10 @@ CHANGE_MOVES: Final[Mapping[ChangeState, frozenset[ChangeState]]] = {
 }
 
 INQUIRY_MOVES: Final[Mapping[InquiryState, frozenset[InquiryState]]] = {
-    I.OPEN: frozenset({I.ANSWERED, I.EXPIRED, I.WITHDRAWN}),
-    I.ANSWERED: frozenset(),
-    I.EXPIRED: frozenset(),
-    I.WITHDRAWN: frozenset(),
+    Q.OPEN: frozenset({Q.ANSWERED, Q.EXPIRED, Q.WITHDRAWN}),
+    Q.ANSWERED: frozenset(),
+    Q.EXPIRED: frozenset(),
+    Q.WITHDRAWN: frozenset(),
 }
 
 MESSAGE_MOVES: Final[Mapping[MessageState, frozenset[MessageState]]] = {

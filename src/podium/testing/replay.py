@@ -77,7 +77,7 @@ class Replayed:
         self._open(recorded.event, stamp)
         self._fold(recorded.event, stamp)
 
-    def _open(self, event: e.Event, stamp: Stamp) -> None:
+    def _open(self, event: e.Event, stamp: Stamp) -> None:  # noqa: C901 (one arm per opening event)
         match event:
             case e.TaskOpened(task=task):
                 self.tasks[task.id] = opened(task, stamp)

@@ -113,7 +113,11 @@ class Rig:
 
     async def define(self, agent: Agent) -> None:
         ask = commands.DefineAgent(
-            harness=agent.harness, options=agent.options, limits=agent.limits, env=agent.env
+            harness=agent.harness,
+            options=agent.options,
+            limits=agent.limits,
+            env=agent.env,
+            permissions=agent.permissions,
         )
         await self.store.writer.run(lambda unit: commands.define_agent(unit, agent.name, ask, by="test"))
 
@@ -126,7 +130,9 @@ class Rig:
 
     async def cancel(self, task_id: TaskId) -> Task:
         task, run = await self.store.writer.run(
-            lambda unit: commands.cancel_task(unit, task_id, commands.CancelTask(), by="test")
+            lambda unit: commands.cancel_task(
+                unit, task_id, commands.CancelTask(), by="test", ids=self.engine.ids
+            )
         )
         await self.engine.stop_run(run, "test")
         return task

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -35,7 +36,10 @@ from podium.worker.environment import agent_environment
 from podium.worker.finish import Finisher
 from podium.worker.follow import Dropped, Follower
 from podium.worker.home import RunHome
+from podium.worker.input import AgentInput
 from podium.worker.place import RunPlace
+from podium.worker.secrets import login_secret, server_secrets
+from podium.worker.trust import trusted_content
 
 log = logging.getLogger("podium.worker")
 MAX_LAUNCHES = 5
@@ -79,6 +83,8 @@ class Attempt:
             self._no_harness, found = error, harness_class("command")
         self.harness = found(self.about)  # type: ignore[call-arg]
         self.place = RunPlace(context, order)
+        self.input = AgentInput(home, self.harness, order.task_id, order.run_id)
+        self.input.take(order.pending)
         self.cancelled = False
         self.phase = position.phase
         self._follower: Follower | None = None
@@ -101,13 +107,19 @@ class Attempt:
         if self._follower is not None:
             self._follower.wake()
 
+    def deliver(self, pending: m.Pending | None) -> None:
+        """Something for the agent to hear."""
+        self.input.take(pending)
+        self.wake()
+
     async def cancel(self) -> None:
         """Stop the agent: interrupt, TERM, KILL of the whole tree. The run then ends as cancelled."""
         self.cancelled = True
         await self.stop_agent()
 
     async def stop_agent(self) -> None:
-        line = self.harness.interrupt()
+        state = self._follower.state if self._follower is not None else self.harness.begin()
+        line = self.harness.interrupt(state)
 
         async def interrupt() -> None:
             if line is not None:
@@ -204,10 +216,15 @@ class Attempt:
         await self._settle_older(self.order)
         await self.place.prepare()
         reach("workspace.cloned")
-        plan = self._plan()
+        plan = await anyio.to_thread.run_sync(self._plan)
         for name, content in plan.files.items():
             _write_private(self.home, name, content)
+        for name, target in plan.links.items():
+            _link(Path(name), target)
         self.home.note_session(plan.conversation_id)
+        self.context.home.note_login(self.order.run_id, plan.login_dir)
+        if plan.taken:
+            self.home.note_taken(plan.taken)
         self.home.note_argv(mask(plan.argv))
         return LaunchSpec(
             run_dir=self.home.process,
@@ -232,7 +249,18 @@ class Attempt:
                 base_commit=base,
             )
         )
+        for name in self._ignored_files():
+            text = f"{name} of the repository is not honoured; podium projects trust makes it so"
+            about = self.about
+            notice = e.RunNoticed(
+                task_id=about.task_id, run_id=about.run_id, kind="untrusted_file", text=text
+            )
+            await self.report_fact(notice)
         self.phase = RunState.RUNNING
+
+    def _ignored_files(self) -> list[str]:
+        known, trusted = type(self.harness).config_files, self.order.trusted_files
+        return trusted_content(self.place.tree, known, trusted)[1] if self.order.attempt == 1 else []
 
     def environment(self, plan: LaunchPlan | None = None) -> dict[str, str]:
         """Of the agent, and of its checks: the same one."""
@@ -241,7 +269,7 @@ class Attempt:
         return agent_environment(self.context.settings.environ, order.agent.env, plan.env, identity)
 
     def _plan(self) -> LaunchPlan:
-        order = self.order
+        order, settings = self.order, self.context.settings
         request = LaunchRequest(
             about=self.about,
             agent=order.agent,
@@ -250,8 +278,16 @@ class Attempt:
             files_dir=self.home.files,
             keep_dir=self.context.home.sessions,
             conversation_id=order.conversation_id,
+            opening="again" if order.again else "next" if order.follows else "first",
+            fork=order.fork,
+            said=self.input.waiting(),
+            login_dir=self.context.home.login_of(order.login_of),
+            secret=login_secret(order.agent, settings.environ, settings.keys),
+            server_secrets=server_secrets(order.agent, settings.environ, settings.keys),
+            trusted=trusted_content(self.place.tree, type(self.harness).config_files, order.trusted_files)[0],
+            output_schema=order.output_schema,
             checks=order.checks,
-            environ=self.context.settings.environ,
+            environ=settings.environ,
         )
         return self.harness.launch(request)
 
@@ -262,6 +298,15 @@ async def kill_everything(home: RunHome) -> None:
         return
     await stop(home.process, grace_s=(0.0, 0.0))
     await anyio.to_thread.run_sync(kill_tree, home.process)
+
+
+def _link(path: Path, target: Path) -> None:
+    """A symbolic link, made or mended; a file that stands there instead is left alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.is_symlink() and path.readlink() != target:
+        path.unlink()
+    if not path.is_symlink() and not path.exists():
+        path.symlink_to(target)
 
 
 def _write_private(home: RunHome, name: str, content: bytes) -> None:

@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from podium.bus import messages as m
-from podium.harness.base import Exit, Frame
+from podium.harness.base import Exit, Frame, Partial
 from podium.kernel import events as e
 from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
@@ -65,6 +65,11 @@ class Follower:
         self._probed_at = 0.0
         self.offset = offset
 
+    @property
+    def state(self) -> Any:
+        """Of the decoder, as the server has it."""
+        return self._state
+
     def wake(self) -> None:
         self._news.set()
 
@@ -72,6 +77,7 @@ class Follower:
         """Until the agent is gone and everything it wrote is committed."""
         with self._attempt.context.watching.watched(self._process, self._news), self._reader:
             explained = False
+            await self._speak()
             while True:
                 self._news.clear()
                 batch = self._reader.read()
@@ -87,21 +93,39 @@ class Follower:
                     await self._mind_limits()
                     await self._wait()
                     explained = False
+                    await self._speak()
 
     # ---- frames --------------------------------------------------------------------------------------
 
     async def _take(self, frames: Sequence[process.Frame]) -> None:
-        state, facts = self._state, []
+        state = self._state
+        facts: list[e.RunFact] = []
+        partials: list[Partial] = []
         for frame in frames:
             state, more = self._harness.decode(state, Frame(data=frame.data, truncated=frame.truncated))
-            facts.extend(more)
+            for told in more:
+                if isinstance(told, Partial):
+                    partials.append(told)
+                else:
+                    facts.append(told)
             if frame.truncated:
                 facts.append(self._notice("truncated", f"a line was cut after {len(frame.data)} bytes"))
         reach("spool.decoded")
         if self._harness.joins_said:
             facts = _join_said(facts)
+        if partials:
+            self._attempt.context.reporter.mention(self._attempt.about, partials)
         await self._report(frames[-1].end, state, facts)
-        if self._harness.is_over(self._state) and not self._closing:
+        await self._speak()
+
+    async def _speak(self) -> None:
+        """After every committed state and every wake-up: tell the agent what it is due, then see whether it
+        has said its last word."""
+        told = self._attempt.input
+        for fact in await told.speak(self._state, closing=self._closing):
+            await self._attempt.report_fact(fact)
+        self._limiter.wait_for_person(bool(self._harness.waits(self._state, told.sent)))
+        if not self._closing and self._harness.is_over(self._state, told.sent):
             self._closing = True
             await anyio.to_thread.run_sync(close_stdin, self._process)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -40,6 +41,7 @@ class RunHome:
         self._limit = self.path / "limit"
         self._halted = self.path / "halted"
         self._argv = self.path / "argv.json"
+        self._taken = self.path / "taken.json"
 
     def archive(self, stream: Literal["out", "err"] = "out") -> OutputArchive:
         return OutputArchive(self.process / stream, self.path)
@@ -90,6 +92,16 @@ class RunHome:
         except FileNotFoundError:
             return None
 
+    def note_taken(self, message_ids: Sequence[str]) -> None:
+        """Messages that the conversation held already when it was launched."""
+        _write_bytes(self._taken, msgspec.json.encode(list(message_ids)))
+
+    def taken(self) -> list[str]:
+        try:
+            return msgspec.json.decode(self._taken.read_bytes(), type=list[str])
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return []
+
     def argv(self) -> tuple[str, ...]:
         try:
             return msgspec.json.decode(self._argv.read_bytes(), type=tuple[str, ...])
@@ -127,13 +139,27 @@ class WorkerHome:
         self.workspaces = path / "workspaces"
         self.mirrors = path / "mirrors"
         self.sessions = path / "sessions"
+        self.logins = path / "logins"
 
     def open(self) -> None:
-        for folder in (self.runs, self.workspaces, self.mirrors, self.sessions):
+        for folder in (self.runs, self.workspaces, self.mirrors, self.sessions, self.logins):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def run(self, run_id: str) -> RunHome:
         return RunHome(self.runs, run_id)
+
+    def note_login(self, run_id: str, login_dir: Path | None) -> None:
+        """Where a run's program keeps its login and its conversation: who goes on with it needs the same."""
+        if login_dir is not None:
+            _write_bytes(self.logins / run_id, str(login_dir).encode())
+
+    def login_of(self, run_id: str | None) -> Path | None:
+        if run_id is None:
+            return None
+        try:
+            return Path((self.logins / run_id).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
 
     def workspace(self, workspace_of: str) -> Path:
         return self.workspaces / workspace_of / "tree"

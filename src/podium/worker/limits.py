@@ -15,6 +15,17 @@ class Limiter:
         self._home = home
         self._began = self._heard = clock.monotonic()
         self._already_s = already_s
+        self._waits_since: float | None = None
+
+    def wait_for_person(self, waits: bool) -> None:
+        """Time in which the agent waits for a person counts against no limit."""
+        now = self._clock.monotonic()
+        if waits and self._waits_since is None:
+            self._waits_since = now
+        elif not waits and self._waits_since is not None:
+            self._began += now - self._waits_since
+            self._heard = now
+            self._waits_since = None
 
     def heard(self) -> None:
         """The agent has written something."""
@@ -25,6 +36,8 @@ class Limiter:
         if self.reached() is not None:
             return False
         now = self._clock.monotonic()
+        if self._waits_since is not None:
+            return False
         if output_bytes > self._limits.output_bytes:
             reason = Reason.LIMIT_OUTPUT
         elif self._already_s + now - self._began > self._limits.run_s:
@@ -49,6 +62,8 @@ class Limiter:
 
     def next_check_s(self) -> float:
         """How long nothing needs to be checked, seen from now."""
+        if self._waits_since is not None:
+            return self._limits.idle_s
         now = self._clock.monotonic()
         idle = self._limits.idle_s - (now - self._heard)
         total = self._limits.run_s - (self._already_s + now - self._began)

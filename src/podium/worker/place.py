@@ -67,10 +67,15 @@ class RunPlace:
                 mirror=home,
                 base=commit,
                 branch=parse_branch(order.branch),
-                start=commit,
+                start=await self._start_commit(source) or commit,
             )
         author = Identity(name=f"{order.agent.name} (Podium)", email="agent@localhost")
         await workspace.create(self._git, found, self._root, author=author)
+
+    async def _start_commit(self, source: Mirror) -> Commit | None:
+        """Where an earlier run of the same conversation left the work; its ref keeps the commit here."""
+        start = self._order.start
+        return None if start is None else await mirror.resolve(self._git, source, start)
 
     async def _base_commit(self, source: Mirror) -> Commit:
         order = self._order

@@ -42,6 +42,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
     harnesses: Mapping[str, str] = {}
     """Of the configuration, beside ours: short name → dotted path."""
+    keys: Path = Path("/nonexistent")
+    """Directory of the files that hold keys, by name."""
     finish_turn_s: float = 60.0
     """How long an agent whose holder died may take to end by itself."""
     keep_workspaces: bool = False

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Sequence
 
 import anyio
+import msgspec
 
 from podium.bus import messages as m
 from podium.bus.base import WorkerBus
+from podium.harness.base import About, Partial
 from podium.kernel.errors import PodiumError
 from podium.kernel.ids import WorkerId
 
 log = logging.getLogger("podium.worker")
 MAX_REPORTS = 512
 RETRY_S = 0.2
+MAX_PARTIALS = 256
+PARTIAL_TIMEOUT_S = 2.0
 
 
 class Reporter:
@@ -25,6 +31,8 @@ class Reporter:
         self._worker_id = worker_id
         self._waiting: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]] = []
         self._filled = asyncio.Event()
+        self._partials: deque[m.Partials] = deque(maxlen=MAX_PARTIALS)
+        self._spoken = asyncio.Event()
 
     async def report(self, report: m.RunReport) -> m.Receipt:
         """Waits through any absence of the server: agents go on, their spools grow, nothing is dropped."""
@@ -32,6 +40,38 @@ class Reporter:
         self._waiting.append((report, future))
         self._filled.set()
         return await future
+
+    def mention(self, about: About, partials: Sequence[Partial]) -> None:
+        """Text that is being said: sent when the line is free, neighbours joined, the oldest dropped."""
+        for partial in partials:
+            last = self._partials[-1] if self._partials else None
+            if last is not None and (last.run_id, last.item, last.thought) == (
+                about.run_id, partial.item, partial.thought,
+            ):  # fmt: skip
+                self._partials[-1] = msgspec.structs.replace(last, text=last.text + partial.text)
+            else:
+                self._partials.append(
+                    m.Partials(
+                        worker_id=self._worker_id,
+                        run_id=about.run_id,
+                        task_id=about.task_id,
+                        item=partial.item,
+                        text=partial.text,
+                        thought=partial.thought,
+                    )
+                )
+        self._spoken.set()
+
+    async def run_partials(self) -> None:
+        """Send what is being said until cancelled; what cannot be sent is forgotten."""
+        while True:
+            await self._spoken.wait()
+            self._spoken.clear()
+            while self._partials:
+                try:
+                    await self._bus.ask(self._partials.popleft(), timeout_s=PARTIAL_TIMEOUT_S)
+                except PodiumError:
+                    self._partials.clear()
 
     async def run(self) -> None:
         """Send until cancelled."""

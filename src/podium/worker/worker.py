@@ -49,6 +49,7 @@ class Worker:
             self._tasks = tasks
             tasks.start_soon(self._context.watching.run)
             tasks.start_soon(self._context.reporter.run)
+            tasks.start_soon(self._context.reporter.run_partials)
             tasks.start_soon(self._renew_forever)
             tasks.start_soon(keep_house, self._context)
             await self._context.bus.run(self._handle, self._introduce)
@@ -115,6 +116,8 @@ class Worker:
                     self._drop(run_id)
                 for run_id in answer.cancelled:
                     self._cancel(run_id)
+                for pending in answer.pending:
+                    self._deliver(pending)
 
     async def _handle(self, message: m.ToWorker) -> m.Answer:
         match message:
@@ -123,6 +126,8 @@ class Worker:
                 self._accept(message)
             case m.CancelRun():
                 self._cancel(message.run_id)
+            case m.Deliver():
+                self._deliver(message.pending)
             case m.StopAgents():
                 await self.stop_agents()
             case m.AskProcess():
@@ -158,6 +163,8 @@ class Worker:
             return
         if order.run_id not in self._attempts:
             self._begin(order, Position(offset=resume.offset, state=resume.state, phase=resume.phase))
+        if resume.pending is not None:
+            self._deliver(resume.pending)
         if resume.cancelled:
             self._cancel(order.run_id)
 
@@ -201,6 +208,11 @@ class Worker:
         fresh.cancelled = attempt.cancelled
         self._attempts[attempt.order.run_id] = fresh
         return fresh
+
+    def _deliver(self, pending: m.Pending) -> None:
+        attempt = self._attempts.get(pending.run_id)
+        if attempt is not None:
+            attempt.deliver(pending)
 
     def _cancel(self, run_id: RunId) -> None:
         attempt = self._attempts.get(run_id)

@@ -59,7 +59,7 @@ def test_hostile_lines_after_the_last_word_take_nothing_back(name: str) -> None:
 def test_the_result_of_another_kind_of_agent_does_not_end_the_run(name: str) -> None:
     harness = harness_class(name)(conformance.ABOUT)
     state, facts = harness.decode(harness.begin(), Frame(data=OTHERS_RESULT[name]))
-    assert not harness.is_over(state)
+    assert not harness.is_over(state, ())
     assert facts, "it must be told, not swallowed"
     assert not harness.outcome(state, Exit(code=1)).succeeded
 
@@ -80,7 +80,7 @@ def test_what_an_agent_prints_about_a_result_is_only_text(name: str) -> None:
     harness = harness_class(name)(conformance.ABOUT)
     state, facts = harness.decode(harness.begin(), Frame(data=json.dumps(frames[name]).encode()))
     assert len(facts) == 1
-    assert not harness.is_over(state)
+    assert not harness.is_over(state, ())
 
 
 @pytest.mark.parametrize("name", sorted(HARNESSES))

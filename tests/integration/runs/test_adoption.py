@@ -119,7 +119,7 @@ async def test_a_stale_fence_is_refused_and_changes_nothing(tmp_path):
         run = await rig.run_of(task.id)
         said = e.RunSaid(task_id=task.id, run_id=run.id, text="from the past")
         late = m.RunReport(run_id=run.id, fence=run.fence - 1, from_offset=0, offset=99, events=(said,))
-        receipts = await rig.store.writer.run(lambda unit: ingest(unit, WORKER, [late]))
+        receipts, _ = await rig.store.writer.run(lambda unit: ingest(unit, WORKER, [late], rig.ids))
         assert [receipt.verdict for receipt in receipts] == ["refused"]
         assert said not in await log(rig)
         await rig.cancel(task.id)
@@ -134,7 +134,7 @@ async def test_a_doubled_report_is_told_where_the_server_stands_and_recorded_onc
         run = await rig.run_of(task.id)
         said = e.RunSaid(task_id=task.id, run_id=run.id, text="again")
         old = m.RunReport(run_id=run.id, fence=run.fence, from_offset=0, offset=10, events=(said,))
-        receipt = (await rig.store.writer.run(lambda unit: ingest(unit, WORKER, [old])))[0]
+        (receipt, *_), _ = await rig.store.writer.run(lambda unit: ingest(unit, WORKER, [old], rig.ids))
         assert receipt.verdict == "behind"
         assert receipt.offset > 0
         assert said not in await log(rig)

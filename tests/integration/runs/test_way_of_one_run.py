@@ -180,7 +180,7 @@ async def test_a_completion_after_the_cancel_never_overwrites_it(tmp_path, repos
         task = await rig.open(OpenTask(prompt=prompt, agent="scripted", repository=str(repository)))
         await started(rig, task.id)
         # Only the intent is stored: the worker is not told, and the agent succeeds.
-        await rig.store.writer.run(lambda unit: cancel_task(unit, task.id, CancelTask(), by="t"))
+        await rig.store.writer.run(lambda unit: cancel_task(unit, task.id, CancelTask(), by="t", ids=rig.ids))
         gate.touch()
         ended = await rig.ended(task.id)
         run = await rig.run_of(task.id)

@@ -114,7 +114,12 @@ def test_a_lost_run_is_tried_again_where_it_was_and_only_so_often():
     task, run = task_and_run()
     events = conclude(task, run, LOST, (), None, new_run_id=RunId("run_2"), now=NOW)
     again = next(event.run for event in events if isinstance(event, e.RunQueued))
-    assert (again.resume_of, again.workspace_of, again.affinity, again.conversation_id) == (run.id, run.id, A, "s")
+    assert (again.resume_of, again.workspace_of, again.affinity, again.conversation_id) == (
+        run.id,
+        run.id,
+        A,
+        "s",
+    )
     assert ends(replace(task, reruns=MAX_RERUNS), run, LOST) == ["run.lost", "task.failed"]
 
 

@@ -122,7 +122,9 @@ def test_without_figures_since_the_last_result_the_cost_is_the_difference_of_tot
 
 def test_what_a_subagent_says_is_not_said_by_the_agent() -> None:
     _, facts = read(said("I am the helper.", parent_tool_use_id="toolu_1"))
-    assert [(type(fact), fact.kind) for fact in facts] == [(e.RunNoticed, "subagent")]
+    assert [(type(fact), fact.text, fact.under) for fact in facts] == [
+        (e.RunSaid, "I am the helper.", "toolu_1")
+    ]
 
 
 def test_a_session_id_that_is_no_uuid_is_not_taken_up() -> None:

@@ -177,7 +177,7 @@ def test_options_that_it_does_not_understand_are_refused(options: dict[str, str]
 
 
 def test_the_interrupt_is_one_line_of_its_control_protocol() -> None:
-    line = ClaudeCode(ABOUT).interrupt()
+    line = ClaudeCode(ABOUT).interrupt(ClaudeCode(ABOUT).begin())
     assert line is not None
     assert b"\n" not in line
     assert json.loads(line)["request"] == {"subtype": "interrupt"}

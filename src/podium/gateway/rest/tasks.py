@@ -113,7 +113,7 @@ async def cancel_one(request: Ask) -> Response[bytes]:
     to_stop: list[Run] = []
 
     def effect(unit: Unit) -> Answer:
-        task, run = cancel_task(unit, task_id, ask, by=who)
+        task, run = cancel_task(unit, task_id, ask, by=who, ids=api.engine.ids)
         to_stop[:] = [run] if run is not None else []
         return made(task)
 

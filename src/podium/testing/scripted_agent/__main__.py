@@ -87,6 +87,12 @@ class Player:
                 return Done("", ended=False)
             case "wait":
                 done = Done("", ended=mischief.wait(step, self._inbox))
+            case "ask" | "listen":
+                from podium.testing.scripted_agent import talk
+
+                done = (
+                    talk.ask(step, call, self._inbox) if step.do == "ask" else talk.listen(step, self._inbox)
+                )
             case "fork":
                 done = Done(" ".join(str(pid) for pid in mischief.fork(step)))
             case _:

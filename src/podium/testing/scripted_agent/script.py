@@ -23,6 +23,8 @@ KINDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "edit": ({"path": TEXT}, {"write": TEXT, "old": TEXT, "new": TEXT}),
     "run": ({"argv": WORDS}, {"timeout_s": NUMBER, "expect_code": COUNT}),
     "commit": ({"message": TEXT}, {}),
+    "ask": ({"command": TEXT}, {"why": TEXT}),
+    "listen": ({}, {"count": COUNT}),
     "fail": ({"message": TEXT}, {"error_class": TEXT}),
     "hang": ({}, {"ignore": WORDS}),
     "wait": ({}, {"file": TEXT, "duration_ms": COUNT}),

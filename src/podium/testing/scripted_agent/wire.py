@@ -30,13 +30,16 @@ def emit(kind: str, **fields: Any) -> None:
 
 
 class Inbox:
-    """What stdin has said so far: `eof`, and `interrupted` after a line {"type": "interrupt"}."""
+    """What stdin has said so far: `eof`, `interrupted` after a line {"type": "interrupt"}, the answers to
+    asks by their id, and the messages of people in their order."""
 
     def __init__(self, descriptor: int = 0) -> None:
         self._descriptor = descriptor
         self._pending = b""
         self.eof = False
         self.interrupted = False
+        self.answers: dict[str, str] = {}
+        self.messages: list[dict[str, Any]] = []
 
     @property
     def stopped(self) -> bool:
@@ -82,13 +85,19 @@ class Inbox:
         self.eof = not piece
         *lines, self._pending = (self._pending + piece).split(b"\n")
         self._pending = self._pending[-MAX_PENDING_BYTES:]
-        self.interrupted = self.interrupted or any(is_interrupt(line) for line in lines)
+        for line in lines:
+            self._hear(line)
 
-
-def is_interrupt(line: bytes) -> bool:
-    """Only this line means something to us; prompts and everything else are read and passed over."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(message, dict) and message.get("type") == "interrupt"
+    def _hear(self, line: bytes) -> None:
+        """Three kinds of lines mean something to us; everything else is read and passed over."""
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        match said:
+            case {"type": "interrupt"}:
+                self.interrupted = True
+            case {"type": "answer", "id": str(ask), "decision": str(decision)}:
+                self.answers.setdefault(ask, decision)
+            case {"type": "message", "id": str(), "text": str()}:
+                self.messages.append(said)

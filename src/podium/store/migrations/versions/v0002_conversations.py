@@ -61,7 +61,7 @@ def upgrade() -> None:
 
 
 def _rename_in_runs() -> None:
-    """The JSON of every run: `session_id` becomes `conversation_id`, the name that events of version 2 use."""
+    """The JSON of every run: `session_id` becomes `conversation_id`, as in events of version 2."""
     runs = sa.table("runs", sa.column("id", _ID), sa.column("doc", sa.LargeBinary))
     connection = op.get_bind()
     for run_id, doc in connection.execute(sa.select(runs.c.id, runs.c.doc)).all():
