@@ -131,7 +131,7 @@ def _call(call: Call, offered: list[str]) -> tuple[str, Data]:
     names = OFFERED_AS.get(call.tool, (call.tool,))
     name = next((name for name in names if name in offered), None)
     if name is None:
-        raise not_offered(call)
+        raise not_offered(call, offered)
     words = FIELDS.get(call.tool, {})
     given = {words.get(key, key): value for key, value in call.input.items()}
     if call.tool in ("shell", "agent"):

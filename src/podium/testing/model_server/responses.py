@@ -14,6 +14,8 @@ Data = dict[str, Any]
 
 SHELLS = {"exec_command": "cmd", "shell_command": "command"}
 """Tool that runs a shell line → its field for the line."""
+PLAIN_SPACE = "functions"
+"""The namespace of tools that are called by their bare names."""
 SPAWNING = ("spawn_agent", "collaboration__spawn_agent")
 ERROR_CODES = {
     401: "invalid_api_key",
@@ -28,8 +30,8 @@ _PARTS = frozenset({"input_text", "output_text", "text"})
 
 
 def messages_of(body: Data) -> list[Data]:
-    """The input items as messages of people and replies of the model, one message per reply: items of the model
-    that follow each other are one, and so are calls of one reply with their results between them."""
+    """The input items as messages of people and replies of the model, one message per reply: items of the
+    model that follow each other are one, and so are calls of one reply with their results between them."""
     given = body.get("input")
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
@@ -169,7 +171,8 @@ def _tools(body: Data) -> dict[tuple[str, str], str]:
             continue
         if tool.get("type") == "namespace":
             for inner in tool.get("tools") or []:
-                found[str(tool.get("name")), str(inner.get("name"))] = "function"
+                space = "" if tool.get("name") == PLAIN_SPACE else str(tool.get("name"))
+                found[space, str(inner.get("name"))] = str(inner.get("type", "function"))
         else:
             found["", str(tool.get("name") or tool.get("type"))] = str(tool.get("type"))
     return found
@@ -196,6 +199,10 @@ def _call(call: Call, tools: dict[tuple[str, str], str]) -> Data:
     return _own(call, tools)
 
 
+def _names(tools: dict[tuple[str, str], str]) -> list[str]:
+    return [f"{space}.{name}" if space else name for space, name in tools]
+
+
 def _own(call: Call, tools: dict[tuple[str, str], str]) -> Data:
     """A tool by the agent's own name for it."""
     for (space, name), kind in tools.items():
@@ -203,7 +210,7 @@ def _own(call: Call, tools: dict[tuple[str, str], str]) -> Data:
             if kind == "custom":
                 return {"type": "custom_tool_call", "name": name, "input": str(call.input.get("input", ""))}
             return _function(space, name, call.input)
-    raise not_offered(call)
+    raise not_offered(call, _names(tools))
 
 
 def _mcp(call: Call, tools: dict[tuple[str, str], str]) -> Data:
@@ -213,14 +220,14 @@ def _mcp(call: Call, tools: dict[tuple[str, str], str]) -> Data:
     for space, name in tools:
         if (name == tool and space.strip("_") == f"mcp__{server}") or name == flat:
             return _function(space, name, given)
-    raise not_offered(call)
+    raise not_offered(call, _names(tools))
 
 
 def _agent(call: Call, tools: dict[tuple[str, str], str]) -> Data:
     for space, name in tools:
         if name in SPAWNING:
             return _function(space, name, {"message": call.input.get("prompt", "")})
-    raise not_offered(call)
+    raise not_offered(call, _names(tools))
 
 
 def _function(space: str, name: str, given: Data) -> Data:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from podium.testing.model_server.conversation import Place
 from podium.testing.model_server.script import BadScript, Call
 
 
-def not_offered(call: Call) -> BadScript:
-    return BadScript(f"the script calls {call.tool}, which this agent does not offer")
+def not_offered(call: Call, offered: Iterable[str]) -> BadScript:
+    names = ", ".join(sorted(offered)) or "nothing"
+    return BadScript(f"the script calls {call.tool}, which this agent does not offer; it offers: {names}")
 
 
 def digest_of(place: Place) -> str:
