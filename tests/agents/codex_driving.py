@@ -1,8 +1,10 @@
-"""Drives the real Codex as the worker does: lines in and out, the state stored and read again at every frame."""
+"""Drives the real Codex as the worker does; its state is stored and read again at every frame."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -19,7 +21,9 @@ from podium.kernel.ids import MessageId, RunId, TaskId, make_from_number
 from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Permissions
 from podium.kernel.session import Mode
-from tests.agents.driving import RUN_TIMEOUT_S, Ended
+from tests.agents.driving import Ended
+
+RUN_TIMEOUT_S = 20
 
 CONFIG = """model_provider = "sim"
 [model_providers.sim]
@@ -43,6 +47,12 @@ class CodexEnded(Ended):
 
 def message_id(number: int) -> MessageId:
     return MessageId(make_from_number("message", number))
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """The launcher and the program that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class Talk:
@@ -71,7 +81,7 @@ class Talk:
         self._write(line)
 
     def kill(self) -> None:
-        self._process.kill()
+        kill_all(self._process)
 
     def take(self, data: bytes) -> list[e.RunFact]:
         state, told = self._harness.decode(self.state, Frame(data=data))
@@ -181,7 +191,7 @@ class CodexBench:
     def _play(self, harness: Codex, plan: LaunchPlan, do: Do, decision: Decision | None) -> CodexEnded:
         process = self._start(plan)
         assert process.stdout is not None
-        deadline = threading.Timer(RUN_TIMEOUT_S, process.kill)
+        deadline = threading.Timer(RUN_TIMEOUT_S, kill_all, [process])
         deadline.start()
         talk = Talk(harness, plan, process)
         frames: list[bytes] = []
@@ -199,8 +209,12 @@ class CodexBench:
             code = process.wait()
         finally:
             deadline.cancel()
-            process.kill()
+            kill_all(process)
             process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
         stderr = (self.folder / "stderr").read_bytes()
         outcome = harness.outcome(talk.state, Exit(code=code, stderr=stderr))
         return CodexEnded(outcome=outcome, facts=talk.facts, frames=frames, plan=plan)
@@ -217,6 +231,7 @@ class CodexBench:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                start_new_session=True,
             )
         assert process.stdin is not None
         process.stdin.write(plan.first_input)
