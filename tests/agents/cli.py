@@ -33,7 +33,10 @@ class Cli(Struct, frozen=True, kw_only=True):
 
     @property
     def mend(self) -> str:
-        return f"npm could not install {self.wanted}: check that node and npm work and that npm reaches its registry"
+        return (
+            f"npm could not install {self.wanted}: check that node and npm work and that npm reaches "
+            "its registry"
+        )
 
 
 CLAUDE = Cli(package="@anthropic-ai/claude-code", version="2.1.329", name="claude-code", program="claude")

@@ -1,4 +1,4 @@
-"""A server of one tool over stdio, as little as the protocol allows: `whisper` tells how long its secret is."""
+"""A server of one tool over stdio, as little as the protocol allows: `whisper` tells its secret's length."""
 
 from __future__ import annotations
 

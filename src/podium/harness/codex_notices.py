@@ -19,7 +19,7 @@ from podium.harness.codex_frames import (
     totals_of,
     words_of,
 )
-from podium.harness.codex_state import MAX_ANSWER, MAX_ASKS, MAX_OPEN, CodexState, Given, finished
+from podium.harness.codex_state import MAX_ANSWER, MAX_ASKS, MAX_DONE, MAX_OPEN, CodexState, finished
 from podium.harness.common import Voice, bounded
 from podium.kernel import events as e
 from podium.kernel.ids import MessageId, kind_of
@@ -100,10 +100,9 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     for call_id in state.calls if stopped else ():
         facts.append(voice.returned(call_id, "interrupted", is_error=True))
     facts += [voice.ask_withdrawn(ask.token) for ask in state.asks]
-    for message in state.given:
-        if message.turn_id == turn_id:
-            state = finished(state, message.id)
-            facts.append(voice.message_completed(MessageId(message.id)))
+    for message_id in state.given:
+        state = finished(state, message_id)
+        facts.append(voice.message_completed(MessageId(message_id)))
     state = replace(
         state,
         busy=False,
@@ -122,7 +121,7 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
 def _item_started(state: CodexState, voice: Voice, params: Params) -> Told:
     item = _item(params)
     if item.get("type") == "userMessage":
-        return _taken_up(state, voice, item, word(params, "turnId"))
+        return _taken_up(state, voice, item)
     call = call_begun(item, voice, _under(state, params))
     if call is None or call.call_id in state.calls:
         return state, ()
@@ -150,13 +149,15 @@ def _item_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     return state, (*begun, call_ended(item, voice, under))
 
 
-def _taken_up(state: CodexState, voice: Voice, item: Params, turn_id: str) -> Told:
+def _taken_up(state: CodexState, voice: Voice, item: Params) -> Told:
     """A message of a person has reached the model."""
     client = word(item, "clientId")
-    if kind_of(client) != "message" or client in state.done or any(one.id == client for one in state.given):
+    if kind_of(client) != "message" or client in state.done or client in state.given:
         return state, ()
-    given = (*state.given, Given(id=client, turn_id=turn_id[:100]))[-MAX_OPEN:]
-    return replace(state, given=given), (voice.message_started(MessageId(client)),)
+    facts = [voice.message_started(MessageId(client))]
+    if len(state.given) >= MAX_DONE:
+        return finished(state, client), (*facts, voice.message_completed(MessageId(client)))
+    return replace(state, given=(*state.given, client)), facts
 
 
 def _delta(state: CodexState, voice: Voice, params: Params) -> Told:

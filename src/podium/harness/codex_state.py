@@ -16,13 +16,6 @@ MAX_ANSWER = 12 * 1024
 """Of an answer in a given shape; a longer one is told as text only."""
 
 
-class Given(Struct, frozen=True, kw_only=True):
-    """A message that its turn has begun with, or taken up."""
-
-    id: str
-    turn_id: str
-
-
 class CodexState(Struct, frozen=True, kw_only=True):
     """prompt: parameters of the first turn, packed, until it has begun. busy: a turn runs, or is about to.
     calls: tool calls that run. change: the file change that may be asked about, packed. given: messages that
@@ -43,7 +36,7 @@ class CodexState(Struct, frozen=True, kw_only=True):
     change: str = ""
     asks: tuple[Ask, ...] = ()
     strange: tuple[Strange, ...] = ()
-    given: tuple[Given, ...] = ()
+    given: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
     forgotten: int = 0
     halting: bool = False
@@ -63,7 +56,7 @@ def finished(state: CodexState, message_id: str) -> CodexState:
     done = (*state.done, message_id)
     return replace(
         state,
-        given=tuple(given for given in state.given if given.id != message_id),
+        given=tuple(one for one in state.given if one != message_id),
         done=done[-MAX_DONE:],
         forgotten=state.forgotten + max(0, len(done) - MAX_DONE),
     )
