@@ -17,7 +17,7 @@ from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, L
 from podium.harness.codex_asks import answer_line, refusal_line
 from podium.harness.codex_launch import CONFIG, conversation_id, plan_of
 from podium.harness.codex_notices import Told, told_of
-from podium.harness.codex_state import CodexState, finished
+from podium.harness.codex_state import GIVE_UP, CodexState, finished
 from podium.harness.common import Voice, as_text, bounded, json_object, silent_end
 from podium.kernel.errors import InvalidRequest
 from podium.kernel.ids import MessageId, kind_of
@@ -141,6 +141,8 @@ class Codex:
         if state.prompt:
             params = {"threadId": state.thread_id, **wire.unpack(state.prompt)}
             lines.append(wire.request(wire.PROMPT, "turn/start", params))
+        if state.unanswered >= GIVE_UP and state.turn_id:
+            lines.append(wire.request(wire.ABANDON + state.turn_id, "turn/interrupt", _running(state)))
         if state.clean:
             params = {"threadId": state.thread_id}
             lines.append(wire.request(wire.CLEAN + state.clean, "thread/backgroundTerminals/clean", params))

@@ -19,10 +19,11 @@ from podium.harness.codex_frames import (
     totals_of,
     words_of,
 )
-from podium.harness.codex_state import MAX_ANSWER, MAX_ASKS, MAX_DONE, MAX_OPEN, CodexState, finished
+from podium.harness.codex_state import GIVE_UP, MAX_ANSWER, MAX_ASKS, MAX_DONE, MAX_OPEN, CodexState, finished
 from podium.harness.common import Voice, bounded
 from podium.kernel import events as e
 from podium.kernel.ids import MessageId, kind_of
+from podium.kernel.nouns import Reason
 
 Told = tuple[CodexState, Sequence[e.RunFact | Partial]]
 Params = dict[str, Any]
@@ -95,6 +96,8 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     outcome = outcome_of(turn, state.retried, state.limit)
     if word(params, "threadId") != state.thread_id or outcome is None:
         return state, ()
+    if state.unanswered >= GIVE_UP and not outcome.succeeded:
+        outcome = replace(outcome, reason=Reason.NETWORK, detail="the model's server cannot be reached")
     facts: list[e.RunFact | Partial] = []
     turn_id, stopped = word(turn, "id"), turn.get("status") == "interrupted"
     for call_id in state.calls if stopped else ():
@@ -111,6 +114,7 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
         asks=(),
         outcome=outcome,
         retried=None,
+        unanswered=0,
         clean=turn_id[:100] if stopped else state.clean,
     )
     if state.halting:
@@ -184,7 +188,7 @@ def _usage(state: CodexState, voice: Voice, params: Params) -> Told:
         return state, ()
     total, last = totals_of(given.get("total")), totals_of(given.get("last"))
     before = state.totals.get(thread)
-    state = replace(state, totals={**state.totals, thread: total})
+    state = replace(state, totals={**state.totals, thread: total}, unanswered=0)
     if thread == state.thread_id and word(params, "turnId") != state.turn_id:
         return state, ()
     usage = last.since(type(last)()) if before is None else total.since(before)
@@ -196,7 +200,9 @@ def _usage(state: CodexState, voice: Voice, params: Params) -> Told:
 def _error(state: CodexState, voice: Voice, params: Params) -> Told:
     error, retries = params.get("error"), params.get("willRetry") is True
     if retries:
-        state = replace(state, retried=reason_of(error))
+        reason = reason_of(error)
+        unanswered = state.unanswered + 1 if reason is Reason.NETWORK else 0
+        state = replace(state, retried=reason, unanswered=unanswered)
     return state, (voice.noticed("api_retry" if retries else "api_error", error_text(error)),)
 
 

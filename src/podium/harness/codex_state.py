@@ -11,6 +11,8 @@ from podium.kernel.nouns import Outcome, Reason
 
 MAX_DONE = 100
 MAX_OPEN = 20
+GIVE_UP = 7
+"""Times in a row that nobody answered, within about five minutes; left to itself it tries for ever."""
 MAX_ASKS = 10
 MAX_ANSWER = 12 * 1024
 """Of an answer in a given shape; a longer one is told as text only."""
@@ -22,7 +24,8 @@ class CodexState(Struct, frozen=True, kw_only=True):
     are being worked at; done: those that need nothing more, and how many more there were (`forgotten`).
     halted: the turn was stopped and the agent waits for a message. answers: an answer in a given shape is
     wanted; answer: the last words. children: threads of sub-agents and the calls that began them. totals:
-    tokens by thread. retried: why the turn last had to connect again. clean: the turn whose commands still
+    tokens by thread. retried: why the turn last had to connect again; unanswered: how
+    often in a row nobody was there. clean: the turn whose commands still
     run after it was interrupted."""
 
     thread_id: str | None = None
@@ -48,6 +51,7 @@ class CodexState(Struct, frozen=True, kw_only=True):
     totals: dict[str, Totals] = {}
     limit: Limit = Limit()
     retried: Reason | None = None
+    unanswered: int = 0
     outcome: Outcome | None = None
 
 

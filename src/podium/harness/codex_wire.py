@@ -22,6 +22,8 @@ STOP = "stop:"
 """Before a message's id: the interrupt that makes room for it."""
 CANCEL = "interrupt"
 """The interrupt that ends a run."""
+ABANDON = "abandon:"
+"""Before the id of a turn that nobody answers."""
 CLEAN = "clean:"
 """Before a turn's id: what it had left running is ended."""
 MAX_PACKED = 40 * 1024

@@ -49,7 +49,7 @@ def messages_of(body: Data) -> list[Data]:
             found[-1]["content"] += _texts(item) if found[-1]["role"] == "assistant" else []
             continue
         replying = False
-        if kind == "message" and role == "user":
+        if kind == "message" and role in ("user", "developer"):
             found.append({"role": "user", "content": _texts(item)})
     return found
 
