@@ -1,4 +1,4 @@
-"""The real Claude Code against the scripted model server."""
+"""The real agent programs against the scripted model server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.agents import cli
+from tests.agents.codex_driving import CodexBench
 from tests.agents.driving import Bench
 
 
@@ -68,3 +69,16 @@ def login(tmp_path: Path, model_url: str, monkeypatch: pytest.MonkeyPatch) -> No
     }.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "user").mkdir()
+
+
+@pytest.fixture(scope="session")
+def codex_program() -> Path:
+    try:
+        return cli.codex()
+    except cli.CannotInstall as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def codex(tmp_path: Path, codex_program: Path, model_url: str) -> CodexBench:
+    return CodexBench(tmp_path, codex_program, model_url)

@@ -1,4 +1,4 @@
-"""The commands that start something of ours: up, down, worker, demo, backup."""
+"""The commands that start something of ours: up, down, worker, demo, backup, model-server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def command_line() -> click.Group:
     """Everything it can do."""
     group = build(locate=_locate, start_server=lambda: start_detached(home_path()))
     register(group)
-    for command in (up, down, worker, demo, backup):
+    for command in (up, down, worker, demo, backup, model_server):
         group.add_command(command)
     return group
 
@@ -152,6 +152,18 @@ def backup(target: Path, as_json: bool) -> None:
     else:
         click.echo(f"Saved to {target} ({done['bytes']:,} bytes, {done['artifacts']} artifacts).")
         click.echo(f"To restore: PODIUM_HOME={target} podium up")
+
+
+@click.command("model-server")
+@click.option("--port", type=int, default=0, help="Port on 127.0.0.1; without it a free one.")
+@click.option("--scripts", type=click.Path(exists=True, file_okay=False), help="Directory of scripts.")
+@click.option("--log", type=click.Path(dir_okay=False), help="File to note every request in.")
+def model_server(port: int, scripts: str | None, log: str | None) -> None:
+    """A model that plays scripts, for tests of agents without a key: docs/reference/model-server.md."""
+    words = [sys.executable, "-m", "podium.testing.model_server", f"--port={port}"]
+    words += [f"--{name}={value}" for name, value in (("scripts", scripts), ("log", log)) if value]
+    # A program of its own in our place: nothing of Podium's imports what is there for tests.
+    os.execv(sys.executable, words)
 
 
 def _stop_listening() -> None:

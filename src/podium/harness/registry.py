@@ -11,6 +11,7 @@ from podium.kernel.errors import InvalidRequest
 
 HARNESSES: Mapping[str, str] = {
     "claude_code": "podium.harness.claude_code:ClaudeCode",
+    "codex": "podium.harness.codex:Codex",
     "command": "podium.harness.command:CommandHarness",
     "scripted": "podium.harness.scripted:Scripted",
 }

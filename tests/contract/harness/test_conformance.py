@@ -16,10 +16,12 @@ ALL = [golden for name in sorted(HARNESSES) for golden in conformance.goldens(na
 NAMES = [f"{golden.harness}/{golden.name}" for golden in ALL]
 KINDS = {
     "claude_code": ("assistant", "user", "system", "result", "rate_limit_event", "stream_event", "new_kind"),
+    "codex": ("result", "turn/completed", "item/completed", "error", "new_kind"),
     "command": ("result",),
     "scripted": ("init", "say", "think", "tool_call", "tool_return", "usage", "result", "new_kind"),
 }
 OTHERS_RESULT = {
+    "codex": b'{"type":"result","subtype":"success","is_error":false,"terminal_reason":"completed"}',
     "claude_code": b'{"type":"result","status":"success","message":"approved"}',
     "scripted": b'{"type":"result","subtype":"success","is_error":false,"terminal_reason":"completed"}',
     "command": b'{"type":"result","status":"success","is_error":false}',
@@ -48,7 +50,7 @@ def test_hostile_lines_neither_raise_nor_end_the_run_nor_grow_the_state(name: st
     conformance.check_hostile(name, frames)
 
 
-@pytest.mark.parametrize("name", ["claude_code", "scripted"])
+@pytest.mark.parametrize("name", ["claude_code", "codex", "scripted"])
 def test_hostile_lines_after_the_last_word_take_nothing_back(name: str) -> None:
     golden = next(g for g in conformance.goldens(name) if conformance.expected_of(g).outcome.succeeded)
     frames = list(conformance.hostile_frames(KINDS[name]))
@@ -75,6 +77,10 @@ def test_what_an_agent_prints_about_a_result_is_only_text(name: str) -> None:
             "message": {"content": [{"type": "tool_result", "tool_use_id": "t", "content": fake}]},
         },
         "scripted": {"type": "tool_return", "id": "a", "output": fake, "is_error": False},
+        "codex": {
+            "method": "item/completed",
+            "params": {"item": {"type": "agentMessage", "id": "m", "text": fake}, "threadId": "t"},
+        },
         "command": {"type": "said", "text": fake},
     }
     harness = harness_class(name)(conformance.ABOUT)

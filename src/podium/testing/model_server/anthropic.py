@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from podium.testing.model_server.conversation import Place
-from podium.testing.model_server.script import BadScript, Call, Turn
+from podium.testing.model_server.script import Call, Turn
+from podium.testing.model_server.tools import not_offered
 
 Data = dict[str, Any]
 
@@ -84,9 +85,22 @@ def events(whole: Data) -> Iterator[Data]:
     yield {"type": "message_stop"}
 
 
-def error(status: int, text: str) -> Data:
+def messages_of(body: Data) -> Any:
+    return body.get("messages")
+
+
+def offers_tools(body: Data) -> bool:
+    return bool(body.get("tools"))
+
+
+def error(status: int, text: str, more: Data | None = None) -> Data:
     kind = ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": kind, "message": text}}
+    return {"type": "error", "error": {"type": kind, "message": text, **(more or {})}}
+
+
+def failed(status: int, text: str, more: Data) -> Data:
+    """The event of a reply that fails after it began."""
+    return error(status, text, more)
 
 
 def _pieces(block: Data) -> tuple[Data, list[Data]]:
@@ -111,10 +125,13 @@ def _halves(text: str) -> list[str]:
 
 
 def _call(call: Call, offered: list[str]) -> tuple[str, Data]:
+    if call.tool == "mcp":
+        own = f"mcp__{call.input.get('server', '')}__{call.input.get('tool', '')}"
+        return _call(Call(tool=own, input=call.input.get("input", {})), offered)
     names = OFFERED_AS.get(call.tool, (call.tool,))
     name = next((name for name in names if name in offered), None)
     if name is None:
-        raise BadScript(f"the script calls {call.tool}, which this agent does not offer")
+        raise not_offered(call, offered)
     words = FIELDS.get(call.tool, {})
     given = {words.get(key, key): value for key, value in call.input.items()}
     if call.tool in ("shell", "agent"):

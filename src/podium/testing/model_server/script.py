@@ -17,7 +17,7 @@ class BadScript(Exception):
 
 
 class Call(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tool call. `tool` is a neutral name (shell, write, read, edit, agent) or the agent's own."""
+    """A tool call. `tool` is a neutral name (shell, write, read, edit, agent, mcp) or the agent's own."""
 
     tool: str
     input: dict[str, Any] = {}
@@ -39,6 +39,10 @@ class Failure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     times: Annotated[int, Meta(ge=1)] | None = None
     headers: dict[str, str] = {}
     message: str = "scripted failure"
+    error: dict[str, Any] = {}
+    """More fields of the error in the body, e.g. its `type` or `code`."""
+    in_stream: bool = False
+    """Answer 200 and fail as an event of the stream, where a stream was asked for."""
 
 
 class Turn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
