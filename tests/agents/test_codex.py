@@ -21,6 +21,7 @@ from podium.kernel.nouns import McpServer, Permissions, Reason
 from podium.kernel.session import Mode
 from tests.agents.codex_driving import CodexBench, Talk, message_id, saying
 from tests.agents.driving import playing, shell
+from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(900)  # the first test may have to install the CLI
 
@@ -338,13 +339,15 @@ def test_messages_at_the_very_end_of_a_turn_are_neither_lost_nor_doubled(codex: 
 
 
 def test_a_message_that_the_conversation_holds_is_named_when_it_goes_on(codex: CodexBench) -> None:
-    killed = codex.run(
-        playing({"calls": [shell("sleep 1")]}, {"delay_ms": 5000, "say": "Heard."}),
-        do=lambda fact, talk: (
-            talk.say(1, "This.") if isinstance(fact, e.RunToolCalled)
-            else talk.kill() if isinstance(fact, e.MessageStarted) else None
-        ),
-    )  # fmt: skip
+    def act(fact: e.RunFact, talk: Talk) -> None:
+        if isinstance(fact, e.RunToolCalled):
+            talk.say(1, "This.")
+        elif isinstance(fact, e.MessageStarted):
+            # It writes its record a moment after it speaks; nothing tells us when.
+            eventually(lambda: any("This." in path.read_text() for path in codex.keep.rglob("rollout-*")))
+            talk.kill()
+
+    killed = codex.run(playing({"calls": [shell("sleep 1")]}, {"delay_ms": 5000, "say": "Heard."}), do=act)
     from podium.harness.base import Said
     from podium.harness.codex import Codex
 

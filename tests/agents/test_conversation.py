@@ -218,7 +218,16 @@ async def test_an_answer_of_a_structure_is_kept(tmp_path, claude, login):
 
 async def test_the_cli_killed_while_it_asks_is_resumed_and_asks_again(tmp_path, repository, claude, login):
     async with Rig(tmp_path / "home").running() as rig:
-        task = await asking(rig, claude, repository, {"calls": [LOOK]}, {"calls": [MEND]}, {"say": "Bye."})
+        task = await asking(
+            # Whether it had written its last call down before it was killed, only the machine knows.
+            rig,
+            claude,
+            repository,
+            {"calls": [LOOK]},
+            {"calls": [MEND]},
+            {"calls": [MEND]},
+            {"say": "Bye."},
+        )
         first: Inquiry = await an_open_one(rig)
         run = await rig.run_of(task.id)
         os.kill(run.pid, signal.SIGKILL)
