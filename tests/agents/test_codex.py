@@ -344,7 +344,8 @@ def test_a_message_that_the_conversation_holds_is_named_when_it_goes_on(codex: C
             talk.say(1, "This.")
         elif isinstance(fact, e.MessageStarted):
             # It writes its record a moment after it speaks; nothing tells us when.
-            eventually(lambda: any("This." in path.read_text() for path in codex.keep.rglob("rollout-*")))
+            held = message_id(1)
+            eventually(lambda: any(held in path.read_text() for path in codex.keep.rglob("rollout-*")))
             talk.kill()
 
     killed = codex.run(playing({"calls": [shell("sleep 1")]}, {"delay_ms": 5000, "say": "Heard."}), do=act)
