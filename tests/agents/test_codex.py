@@ -210,9 +210,17 @@ def test_what_leaves_the_sandbox_is_asked_with_its_exact_command(
     assert ended.said == ["So be it."]
 
 
-def test_the_sandbox_lets_no_command_and_no_edit_out_of_the_workspace_unasked(codex: CodexBench) -> None:
+def apart(request: pytest.FixtureRequest) -> Path:
+    held = tempfile.TemporaryDirectory(dir="/var/tmp")
+    request.addfinalizer(held.cleanup)
+    return Path(held.name)
+
+
+def test_the_sandbox_lets_no_command_and_no_edit_out_of_the_workspace_unasked(
+    codex: CodexBench, request: pytest.FixtureRequest
+) -> None:
     # The sandbox leaves the directories for temporary files open, and there the tests' own ones are.
-    place = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    place = apart(request)
     outside, patched = place / "outside.txt", place / "patched.txt"
     calls = [shell(f"touch {outside}; echo $? > code"), write(str(patched))]
     ended = codex.run(playing({"calls": calls}, {"say": "No."}), model=CLASSIC)
