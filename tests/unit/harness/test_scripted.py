@@ -96,7 +96,7 @@ def test_a_name_of_the_configuration_is_a_harness_and_stands_among_the_known() -
     assert harness_class("mine", configured) is Scripted
     with pytest.raises(InvalidRequest) as refused:
         harness_class("other", configured)
-    assert refused.value.hint == "choose one of: claude_code, command, mine, scripted"
+    assert refused.value.hint == "choose one of: claude_code, codex, command, mine, scripted"
     with pytest.raises(InvalidRequest):
         harness_class("mine")
 
