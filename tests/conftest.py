@@ -29,6 +29,9 @@ def pytest_configure() -> None:
         if name.startswith(("PODIUM_", "GIT_")) and not name.startswith(FOR_TESTS):
             del os.environ[name]
     os.environ[MARKER] = uuid.uuid4().hex
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background of a script: what we start would inherit it, and be deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def carriers(marker: bytes) -> Iterator[int]:

@@ -40,6 +40,37 @@ def bench(tmp_path: Path, claude: Path, model_url: str) -> Bench:
     return Bench(tmp_path, claude, model_url)
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    path = tmp_path / "repository"
+    path.mkdir()
+    (path / "a.txt").write_text("hello\n")
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "one"]):
+        named = ["git", "-c", "user.name=T", "-c", "user.email=t@localhost", *words]
+        subprocess.run(named, cwd=path, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def login(tmp_path: Path, model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's own environment, as a user's would be."""
+    for name, value in {
+        "HOME": str(tmp_path / "user"),
+        "CLAUDE_CONFIG_DIR": str(tmp_path / "config"),
+        "ANTHROPIC_BASE_URL": model_url,
+        "ANTHROPIC_API_KEY": "sk-ant-dummy-0000",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "user").mkdir()
+
+
 @pytest.fixture(scope="session")
 def codex_program() -> Path:
     try:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest
+from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, Partial, Reply
 from podium.harness.claude_code import ClaudeCode
 from podium.kernel import events as e
 from podium.kernel.ids import RunId, TaskId
+from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Check, Outcome, Permissions, Usage
 from tests.support import eventually
 
@@ -76,15 +77,17 @@ class Bench:
         self,
         prompt: str,
         *,
-        run: str = "run_1",
+        run: str = "run_golden",
         session: str | None = None,
         checks: Sequence[tuple[str, ...]] = (),
         permissions: Permissions = Permissions.EDIT,
         instructions: str = "",
         at: Callable[[e.RunFact], bool] | None = None,
         do: str = "",
+        decision: Decision = Decision.DENY,
     ) -> Ended:
-        """One run to its end. When `at` is true of an event, `do` happens: `kill` or `interrupt`."""
+        """One run to its end. When `at` is true of an event, `do` happens: `kill` or `interrupt`. Whatever
+        the agent asks is answered with `decision` at once."""
         about = About(task_id=TaskId("task_1"), run_id=RunId(run))
         harness = ClaudeCode(about)
         agent = Agent(
@@ -107,10 +110,15 @@ class Bench:
                 environ=self.environ,
             )
         )
-        return self._play(harness, plan, at, do)
+        return self._play(harness, plan, at, do, decision)
 
     def _play(
-        self, harness: ClaudeCode, plan: LaunchPlan, at: Callable[[e.RunFact], bool] | None, do: str
+        self,
+        harness: ClaudeCode,
+        plan: LaunchPlan,
+        at: Callable[[e.RunFact], bool] | None,
+        do: str,
+        decision: Decision,
     ) -> Ended:
         process = self._start(plan)
         assert process.stdin is not None
@@ -123,8 +131,16 @@ class Bench:
         try:
             for line in process.stdout:
                 frames.append(line.rstrip(b"\n"))
-                state, more = harness.decode(state, Frame(data=frames[-1]))
+                state, told = harness.decode(state, Frame(data=frames[-1]))
+                more = [fact for fact in told if not isinstance(fact, Partial)]
                 facts.extend(more)
+                for asked in more:
+                    if isinstance(asked, e.RunAsked):
+                        reply = Reply(reply_token=asked.reply_token, decision=decision)
+                        line = harness.answer(state, reply)
+                        assert line is not None
+                        process.stdin.write(line.data + b"\n")
+                        process.stdin.flush()
                 if at is not None and any(at(fact) for fact in more):
                     at = None
                     if do == "kill":

@@ -21,6 +21,7 @@ import msgspec
 from podium.harness.base import LaunchPlan, LaunchRequest
 from podium.harness.scripted import Scripted
 from podium.kernel import events as e
+from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Permissions
 from podium.testing import harness_conformance as conformance
 from podium.testing.model_server.server import ModelServer
@@ -65,6 +66,11 @@ def subagent(bench: Bench) -> Ended:
     return bench.run(playing({"calls": [call]}, {"say": "Done."}))
 
 
+def asked(bench: Bench) -> Ended:
+    turns = ({"calls": [READ]}, {"calls": [EDIT]}, {"calls": [shell("touch made")]}, {"say": "Asked."})
+    return bench.run(playing(*turns), permissions=Permissions.ASK, decision=Decision.ALLOW)
+
+
 def plain(*turns: dict[str, Any], checks: tuple[tuple[str, ...], ...] = ()) -> Play:
     return lambda bench: bench.run(playing(*turns), checks=checks)
 
@@ -78,6 +84,7 @@ CLAUDE: dict[str, Play] = {
         {"say": "One ran."},
         checks=(("python3", "-m", "unittest"),),
     ),
+    "asked": asked,
     "unauthorized": plain({"fail": {"status": 401}}),
     "rate_limited": plain({"fail": {"status": 429}}),
     "server_error": plain({"fail": {"status": 500}}),

@@ -85,7 +85,7 @@ def test_the_check_command_of_the_task_may_run(bench: Bench) -> None:
 def test_another_command_is_denied_also_behind_a_check(bench: Bench, command: str) -> None:
     ended = bench.run(playing({"calls": [shell(command)]}, {"say": "Denied."}), checks=[UNITTEST])
     assert ended.outcome.succeeded
-    assert "permission_denied" in ended.notices
+    assert [fact.effect.command for fact in ended.of(e.RunAsked)] == [command]
     assert [fact.is_error for fact in ended.of(e.RunToolReturned)] == [True]
     assert not (bench.workspace / "made").exists()
 
@@ -95,7 +95,7 @@ def test_a_file_outside_the_workspace_is_not_written(bench: Bench) -> None:
     ended = bench.run(
         playing({"calls": [{"tool": "write", "input": {"path": str(outside), "text": "x"}}]}, {"say": "No."})
     )
-    assert "permission_denied" in ended.notices
+    assert [fact.effect.paths for fact in ended.of(e.RunAsked)] == [(str(outside),)]
     assert not outside.exists()
 
 
@@ -225,8 +225,11 @@ def test_a_subagent_is_counted_and_its_calls_are_seen(bench: Bench) -> None:
     )
     ended = bench.run(prompt)
     assert [fact.name for fact in ended.of(e.RunToolCalled)] == ["Agent", "Read"]
-    assert ended.said == ["Done."]
-    assert ended.usage.output_tokens == 200
+    said = [(fact.text, bool(fact.under)) for fact in ended.of(e.RunSaid)]
+    # It works in the background: its end gives the agent a second turn, and the run a second result.
+    assert said == [("Done.", False), ("Seen.", True), ("The script is over.", False)]
+    assert len(ended.of(e.RunUsed)) == 2
+    assert ended.usage.output_tokens == 250
 
 
 def test_a_secret_stands_in_no_argument(bench: Bench) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,37 +24,6 @@ ENDS_WITHIN_S = 90.0
 BYE = Check(name="says-bye", argv=("grep", "-q", "bye", "a.txt"))
 MEND: dict[str, Any] = {"tool": "edit", "input": {"path": "a.txt", "old": "hello", "new": "bye"}}
 LOOK: dict[str, Any] = {"tool": "read", "input": {"path": "a.txt"}}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    path = tmp_path / "repository"
-    path.mkdir()
-    (path / "a.txt").write_text("hello\n")
-    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "one"]):
-        named = ["git", "-c", "user.name=T", "-c", "user.email=t@localhost", *words]
-        subprocess.run(named, cwd=path, check=True, capture_output=True)
-    return path
-
-
-@pytest.fixture
-def login(tmp_path: Path, model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker's own environment, as a user's would be."""
-    for name, value in {
-        "HOME": str(tmp_path / "user"),
-        "CLAUDE_CONFIG_DIR": str(tmp_path / "config"),
-        "ANTHROPIC_BASE_URL": model_url,
-        "ANTHROPIC_API_KEY": "sk-ant-dummy-0000",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-        "NO_PROXY": "127.0.0.1,localhost",
-    }.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "user").mkdir()
 
 
 async def opened(rig: Rig, claude: Path, prompt: str, repository: Path) -> Task:

@@ -15,13 +15,19 @@ from sqlalchemy import Connection, select
 
 from podium.engine import commands
 from podium.engine.commands import AddProject, OpenTask
+from podium.engine.inbox import AnswerInquiry, answer_inquiry
+from podium.engine.talk import SendMessage, send_message
+from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Check, Task
 from podium.process.base import Alive
 from podium.process.probe import probe
 from podium.store import queries, schema
 from podium.testing.rig import Rig
 
-TABLES = (schema.tasks, schema.runs, schema.changes, schema.projects, schema.agents, schema.workers)
+TABLES = (
+    schema.tasks, schema.runs, schema.changes, schema.projects, schema.agents, schema.workers,
+    schema.sessions, schema.messages, schema.inquiries, schema.grants,
+)  # fmt: skip
 
 
 def script(*steps: dict[str, Any]) -> str:
@@ -125,3 +131,54 @@ async def _working(rig: Rig, task_id: str) -> None:
     with anyio.fail_after(20):
         while not any(b'"run.tool_called"' in line and task_id.encode() in line for line in await log(rig)):
             await rig.store.ring.wait(rig.store.ring.last_seq, 1)
+
+
+async def converse(rig: Rig) -> None:
+    """Asked and allowed, denied, answered too late and granted; told, told too late; gone on with."""
+    await rig.define(Agent(name="scripted", harness="scripted"))
+    ask = {"do": "ask", "command": "make"}
+    for decision in (Decision.ALLOW, Decision.DENY):
+        task = await rig.open(OpenTask(prompt=script(ask), agent="scripted"))
+        await _answer(rig, task.id, decision)
+        await rig.engine.tell_run((await rig.run_of(task.id)).id)
+        await rig.ended(task.id)
+    granted = await rig.open(OpenTask(prompt=script(ask), agent="scripted"))
+    await _answer(rig, granted.id, Decision.ALLOW)
+    state = probe(rig.worker_home.run((await rig.run_of(granted.id)).id).process)
+    assert isinstance(state, Alive)
+    os.kill(state.holder.pid, signal.SIGKILL)
+    await rig.ended(granted.id)
+    told = await rig.open(OpenTask(prompt=script({"do": "listen"}), agent="scripted"))
+    await _working(rig, told.id)
+    await _say(rig, told.id, "hear this")
+    done = await rig.ended(told.id)
+    asked = await rig.open(OpenTask(prompt=script({"do": "listen"}, ask), session=done.id))
+    await _open_inquiry(rig, asked.id)
+    await _say(rig, asked.id, "nobody listens")
+    await rig.cancel(asked.id)
+    await rig.ended(asked.id)
+
+
+async def _say(rig: Rig, task_id: str, text: str) -> None:
+    message = await rig.store.writer.run(
+        lambda unit: send_message(unit, task_id, SendMessage(text=text), by="owner", ids=rig.ids)
+    )
+    await rig.engine.tell_run(message.run_id)
+
+
+async def _answer(rig: Rig, task_id: str, decision: Decision) -> None:
+    inquiry_id = await _open_inquiry(rig, task_id)
+    await rig.store.writer.run(
+        lambda unit: answer_inquiry(
+            unit, inquiry_id, AnswerInquiry(decision=decision), by="owner", ids=rig.ids
+        )
+    )
+
+
+async def _open_inquiry(rig: Rig, task_id: str) -> str:
+    table = schema.inquiries
+    query = select(table.c.id).where(table.c.task_id == task_id, table.c.state == "open")
+    with anyio.fail_after(20):
+        while (row := await rig.store.reader.run(lambda c: c.execute(query).first())) is None:
+            await rig.store.ring.wait(rig.store.ring.last_seq, 1)
+    return str(row[0])

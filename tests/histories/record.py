@@ -12,7 +12,8 @@ from pathlib import Path
 
 import anyio
 
-from histories.making import live, log, rows
+from histories.making import converse, live, log, rows
+from podium.engine.engine import EngineSettings
 from podium.testing.rig import Rig
 
 HERE = Path(__file__).parent
@@ -21,8 +22,11 @@ PLACE = "/somewhere"
 
 
 async def record(folder: Path, name: str) -> None:
-    async with Rig(folder / "home", capacity=2).running() as rig:
+    # Nothing is renewed meanwhile: an answer that nobody tells the worker stays where it is.
+    settings = EngineSettings(renew_every_s=60, lease_ttl_s=300)
+    async with Rig(folder / "home", capacity=2, settings=settings).running() as rig:
         await live(rig, folder)
+        await converse(rig)
         lines, found = await log(rig), await rows(rig)
     text = b"\n".join(lines).decode() + "\n"
     nouns = json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

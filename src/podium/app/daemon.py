@@ -28,6 +28,7 @@ from podium.gateway.server import Server, listen
 from podium.gateway.settings import GatewaySettings
 from podium.git.command import Git
 from podium.kernel.config import Settings
+from podium.kernel.errors import PodiumError
 from podium.kernel.ids import IdMaker
 from podium.process.clock import SystemClock
 from podium.process.command import execute
@@ -93,7 +94,7 @@ class Daemon:
             self._publish()
             stack.callback(remove_server_file, self.home.path)
             if self.settings.worker:
-                tasks.start_soon(self._work, tokens.worker)
+                tasks.start_soon(self._work, tokens.worker, server, stopped)
             log.info("podium %s serves %s on %s", __version__, self.home.path, self.url)
             yield stopped
             server.stop()
@@ -116,7 +117,17 @@ class Daemon:
         await self.engine.stop_asked.wait()
         server.stop()
 
-    async def _work(self, token: str) -> None:
+    async def _work(self, token: str, server: Server, stopped: anyio.Event) -> None:
+        try:
+            await self._run_worker(token)
+        except PodiumError:
+            # A machine on which no worker can be (no inotify left): the server ends in order, then says why.
+            server.stop()
+            with anyio.CancelScope(shield=True):
+                await stopped.wait()
+            raise
+
+    async def _run_worker(self, token: str) -> None:
         async def address() -> tuple[str, str]:
             return self.url, token
 

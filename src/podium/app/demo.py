@@ -30,6 +30,8 @@ from podium.process.command import execute
 WAIT_S = 120.0
 SLICE_S = 0.5
 INTERRUPTED = 130
+STOPPING_S = 5.0
+"""A server that stops has ended by then."""
 PROJECT = "till"
 
 
@@ -114,27 +116,48 @@ class Demo:
 
 async def run_demo(settings: Settings, once: bool, as_json: bool) -> int:
     """0 when every task is done and every check passed, 130 when it was stopped before that is known."""
-    began, code = time.monotonic(), INTERRUPTED
-    async with _server(settings) as (home, url):
-        with Client.from_home(home) as client:
-            demo = Demo(home, client, quiet=as_json)
-            await demo.prepare()
-            tasks = await demo.work()
-            changes = await anyio.to_thread.run_sync(demo.changes_of, tasks)
-            seconds = round(time.monotonic() - began, 2)
-            green = len(changes) == len(REPAIRS) and all(
-                check.verdict == "pass" for change in changes for check in change.checks
-            )
-            green = green and all(task.status.word in {"review", "done"} for task in tasks)
-            code = 0 if green else 1
-            if as_json:
-                print(json.dumps(_result(tasks, changes, url, seconds)))
-            else:
-                demo.table(tasks, changes)
-                _farewell(demo, tasks, home, url, seconds, green, once)
-        if not once:
-            await anyio.sleep_forever()
-    return code
+    codes: list[int] = []
+    try:
+        async with _server(settings) as (home, url):
+            with Client.from_home(home) as client:
+                codes.append(await _show(Demo(home, client, quiet=as_json), home, url, once, as_json))
+            if not once:
+                await anyio.sleep_forever()
+    except ExceptionGroup as group:
+        # Raised inside the server's task group; told as the one error that it is.
+        raise _first(group) from group
+    return codes[0] if codes else INTERRUPTED
+
+
+async def _show(demo: Demo, home: Path, url: str, once: bool, as_json: bool) -> int:
+    """The tour itself, from the repository to the table; its exit code."""
+    began = time.monotonic()
+    try:
+        await demo.prepare()
+        tasks = await demo.work()
+        changes = await anyio.to_thread.run_sync(demo.changes_of, tasks)
+    except Unavailable:
+        # A server that was told to stop answers no more, a moment before it ends and cancels us.
+        await anyio.sleep(STOPPING_S)
+        raise
+    seconds = round(time.monotonic() - began, 2)
+    green = len(changes) == len(REPAIRS) and all(
+        check.verdict == "pass" for change in changes for check in change.checks
+    )
+    green = green and all(task.status.word in {"review", "done"} for task in tasks)
+    if as_json:
+        print(json.dumps(_result(tasks, changes, url, seconds)))
+    else:
+        demo.table(tasks, changes)
+        _farewell(demo, tasks, home, url, seconds, green, once)
+    return 0 if green else 1
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    found: Exception = group
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def _result(tasks: list[Task], changes: list[Change], url: str, seconds: float) -> dict[str, Any]:

@@ -57,6 +57,7 @@ async def worker_at(
                         version=__version__,
                         environ=dict(os.environ),
                         harnesses=settings.harnesses,
+                        keys=home.path / "keys",
                         finish_turn_s=settings.finish_turn_s,
                         keep_workspaces=settings.keep_workspaces,
                     ),

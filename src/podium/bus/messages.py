@@ -7,7 +7,7 @@ reports by (run, fence, offset).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -171,7 +171,7 @@ class RunOrder(_Message, frozen=True, kw_only=True, tag="run_order"):
     fork: bool = False
     start: str | None = None
     """Commit that the workspace starts from, when it is not the base."""
-    output_schema: msgspec.Raw | None = None
+    output_schema: dict[str, Any] | None = None
     trusted_files: dict[str, str] = {}
     pending: Pending | None = None
     attempt: int = 1

@@ -24,6 +24,13 @@ def run(group: click.Group) -> int:
     except PodiumError as error:
         _tell(error.code, error.message, error.hint, as_json, error.details)
         return _code_of(error)
+    except ExceptionGroup as group:
+        refusals, others = group.split(PodiumError)
+        if refusals is None or others is not None:
+            raise
+        first = _first(refusals)
+        _tell(first.code, first.message, first.hint, as_json, first.details)
+        return _code_of(first)
     except click.UsageError as error:
         usage = error.ctx.get_usage() + "\n" if error.ctx is not None and not as_json else ""
         click.echo(usage, nl=False, err=True)
@@ -39,6 +46,12 @@ def run(group: click.Group) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+
+
+def _first(group: ExceptionGroup[PodiumError]) -> PodiumError:
+    """What ended a task group first; the rest of it ended because of that."""
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, ExceptionGroup) else found
 
 
 def _code_of(error: PodiumError) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import click
 
 from podium import __version__
-from podium.cli import work
-from podium.cli.nouns import agents, changes, events, projects, runs, tasks, workers
+from podium.cli import inbox, talk, work
+from podium.cli.nouns import agents, changes, events, projects, runs, sessions, tasks, workers
 from podium.cli.work import Locate, StartServer
 
-DAY_TO_DAY = ("run", "ps", "logs", "wait", "diff", "apply", "cancel", "diagnose", "status")
-NOUNS = ("tasks", "runs", "changes", "projects", "agents", "workers", "events")
+DAY_TO_DAY = (
+    "run", "ps", "inbox", "approve", "deny", "logs", "send", "interrupt", "wait", "diff", "apply", "cancel",
+    "diagnose", "status",
+)  # fmt: skip
+NOUNS = ("tasks", "runs", "sessions", "inquiries", "changes", "projects", "agents", "workers", "events")
 
 
 class Sections(click.Group):
@@ -43,9 +46,13 @@ def build(*, locate: Locate, start_server: StartServer) -> click.Group:
     podium.add_command(work.run_command(locate, start_server))
     for verb in (work.ps, work.logs, work.wait, work.cancel, work.diagnose, work.diff, work.show_status):
         podium.add_command(verb)
+    for verb in (inbox.inbox, inbox.approve, inbox.deny, talk.send, talk.interrupt):
+        podium.add_command(verb)
     for noun in (
         tasks.tasks,
         runs.runs,
+        sessions.sessions,
+        inbox.inquiries,
         changes.changes,
         projects.projects,
         agents.agents,

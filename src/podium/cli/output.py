@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COLOURS = {
     "queued": "white", "running": "cyan", "needs you": "yellow", "review": "magenta", "done": "green",
     "failed": "red", "cancelled": "bright_black", "unknown": "yellow", "pass": "green", "fail": "red",
-    "cannot_tell": "yellow",
+    "cannot_tell": "yellow", "low": "green", "medium": "yellow", "high": "red",
 }  # fmt: skip
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-_])")
 _BREAKS = "\u2028\u2029"
@@ -75,6 +75,38 @@ def clean(text: str) -> str:
         for char in text
         if char in "\n\t" or (unicodedata.category(char)[0] != "C" and char not in _BREAKS)
     )
+
+
+def exact(text: str) -> str:
+    """Text that a person decides about: what a terminal would obey, hide or reorder is spelled out instead of
+    left away, so that nothing is approved unseen."""
+    return "".join(char if char in "\n\t" or _is_plain(char) else _spelled(char) for char in text)
+
+
+def _is_plain(char: str) -> bool:
+    if char.isascii():
+        return char.isprintable()
+    return unicodedata.category(char)[0] not in "CZ"
+
+
+def _spelled(char: str) -> str:
+    number = ord(char)
+    return (
+        f"\\x{number:02x}"
+        if number < 0x100
+        else f"\\u{number:04x}"
+        if number < 0x10000
+        else f"\\U{number:08x}"
+    )
+
+
+def print_patch(patch: str, safe: Callable[[str], str] = clean) -> None:
+    """A unified diff in colours."""
+    # Not splitlines(): what only looks like the end of a line to it must not become one.
+    for line in patch.removesuffix("\n").split("\n"):
+        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+        is_head = line.startswith(("+++", "---", "diff ", "index "))
+        click.echo(click.style(safe(line), bold=True) if is_head else click.style(safe(line), fg=colour))
 
 
 def one_line(text: str, width: int) -> str:

@@ -9,12 +9,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+import msgspec
 from msgspec import Struct
 
 from podium.cli import follow as following
-from podium.cli.errors import INTERRUPTED, TIMED_OUT
-from podium.cli.output import Painted, ago, facts, json_options, one_line, short, shown, status, table
-from podium.cli.references import change_of, is_over, run_of, task_of
+from podium.cli.errors import INTERRUPTED, NEEDS_YOU, TIMED_OUT
+from podium.cli.output import (
+    Painted,
+    ago,
+    facts,
+    json_options,
+    one_line,
+    print_patch,
+    short,
+    shown,
+    status,
+    table,
+)
+from podium.cli.references import change_of, is_over, run_of, session_of, task_of
 from podium.client.api import Client, connect
 from podium.client.home import ServerFile
 from podium.kernel.errors import InvalidRequest, Timeout, Unavailable
@@ -23,6 +35,7 @@ from podium.kernel.states import TASK_TERMINAL
 
 WATCH_EVERY_S = 1.0
 DAY_S = 86_400.0
+MAX_SCHEMA_BYTES = 64 * 1024
 
 
 class Start(Struct, frozen=True, kw_only=True):
@@ -54,15 +67,20 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
     @click.option("--check", "checks", multiple=True, help="NAME=COMMAND that must exit 0; repeatable.")
     @click.option("--priority", type=click.IntRange(-10, 10), help="-10 to 10.")
     @click.option("--title", help="Default: the first line of the prompt.")
+    @click.option("--session", help="Go on with this conversation: a session, or a task or run in it.")
+    @click.option("--fork", is_flag=True, help="With a copy of the conversation.")
+    @click.option(
+        "--output-schema",
+        type=click.Path(exists=True, dir_okay=False, allow_dash=False),
+        help="File with a JSON schema that the answer has to fit.",
+    )
     @click.option("--detach", is_flag=True, help="Only open the task; do not follow it.")
     @click.option("--timeout", "timeout_s", type=float, default=DAY_S, help="Seconds to follow it.")
     @json_options
     def run(prompt: str, **given: Any) -> int:
         """Open a task for an agent and follow it. PROMPT `-` reads it from stdin."""
         client = _connected(start_server)
-        if given["include_dirty"] and given["base"] is not None:
-            raise click.UsageError("--include-dirty starts from your checkout as it is: leave out --base.")
-        start = locate(client, given["repo"], given["base"], given["include_dirty"])
+        start = _start(client, locate, given)
         quiet = given["as_json"] or given["field"] is not None
         for note in () if quiet else start.notes:
             click.echo(click.style(note, dim=True), err=True)
@@ -77,6 +95,9 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
             target=given["target"],
             checks=_checks(given["checks"]),
             priority=given["priority"],
+            session=session_of(client, given["session"]) if given["session"] else None,
+            fork=given["fork"] or None,
+            output_schema=_schema(given["output_schema"]),
             source="cli",
         )
         if given["detach"]:
@@ -88,17 +109,35 @@ def run_command(locate: Locate, start_server: StartServer) -> click.Command:
     return run
 
 
+def _start(client: Client, locate: Locate, given: dict[str, Any]) -> Start:
+    """Where the task starts: in a conversation's own place, or as this machine's checkouts say."""
+    if given["session"] is None:
+        if given["fork"]:
+            raise click.UsageError("--fork copies a conversation: name it with --session.")
+        if given["include_dirty"] and given["base"] is not None:
+            raise click.UsageError("--include-dirty starts from your checkout as it is: leave out --base.")
+        return locate(client, given["repo"], given["base"], given["include_dirty"])
+    for name in ("repo", "base", "include_dirty", "project"):
+        if given[name]:
+            word = name.replace("_", "-")
+            raise click.UsageError(f"--session goes on where its work was left: leave out --{word}.")
+    return Start(repository=None)
+
+
 def _follow(client: Client, task_id: str, given: dict[str, Any]) -> int:
     quiet = given["as_json"] or given["field"] is not None
     if not quiet:
         click.echo(click.style(f"{task_id}  (Ctrl-C stops following, not the task)", dim=True), err=True)
         try:
-            following.print_transcript(client, task_id, follow=True, as_json=False)
-        except KeyboardInterrupt:
+            following.print_transcript(
+                client, task_id, follow=True, as_json=False, on_ask=following.asker(client, here=True)
+            )
+        except (KeyboardInterrupt, click.Abort):
             click.echo(f"\nThe task goes on. Follow it again: podium logs -f {task_id}", err=True)
             return INTERRUPTED
     task = client.wait(task_id, timeout_s=given["timeout_s"])
     if not shown(task, given["as_json"], given["field"]):
+        following.print_structured(client, task)
         following.epilogue(task)
     return following.exit_code(task)
 
@@ -133,14 +172,15 @@ def ps(everything: bool, watch: bool, as_json: bool, field: str | None) -> int:
 @click.command()
 @click.argument("reference", metavar="ID")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the task has ended.")
+@click.option("--full", is_flag=True, help="Unfold what tools were given and returned.")
 @click.option("--json", "as_json", is_flag=True, help="One event per line.")
-def logs(reference: str, follow: bool, as_json: bool) -> int:
+def logs(reference: str, follow: bool, full: bool, as_json: bool) -> int:
     """What an agent says and does. ID is a task, run or change."""
     client = connect()
     run_id = reference if reference.startswith("run_") else None
     task_id = task_of(client, reference)
     try:
-        following.print_transcript(client, task_id, follow=follow, as_json=as_json, run_id=run_id)
+        following.print_transcript(client, task_id, follow=follow, as_json=as_json, run_id=run_id, full=full)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -162,6 +202,8 @@ def wait(references: Sequence[str], timeout_s: float, as_json: bool, field: str 
             return TIMED_OUT
         if not shown(task, as_json, field):
             click.echo(f"{task.id}  {status(task.status.word)}  {one_line(task.title, 100)}")
+            if following.exit_code(task) == NEEDS_YOU:
+                click.echo(click.style(f"  {following.next_step(task)}", dim=True), err=True)
         worst = max(worst, following.exit_code(task))
     return worst
 
@@ -242,7 +284,7 @@ def diff(reference: str, stat: bool) -> int:
             return 0
         found = client.run_diff(run.id)
         click.echo(click.style("live: the agent is still at work", dim=True), err=True)
-    _print_patch(found.patch)
+    print_patch(found.patch.decode("utf-8", "replace"))
     if found.truncated:
         click.echo("(cut: the diff is larger than its limit)", err=True)
     return 0
@@ -291,13 +333,18 @@ def _checks(given: Sequence[str]) -> list[dict[str, Any]] | None:
     return checks or None
 
 
-def _print_patch(patch: bytes) -> None:
-    from podium.cli.output import clean
-
-    for line in patch.decode("utf-8", "replace").splitlines():
-        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-        is_head = line.startswith(("+++", "---", "diff ", "index "))
-        click.echo(click.style(clean(line), bold=True) if is_head else click.style(clean(line), fg=colour))
+def _schema(path: str | None) -> Any:
+    """A JSON file, to be sent as it is. Raises InvalidRequest."""
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        raw = file.read(MAX_SCHEMA_BYTES + 1)
+    if len(raw) > MAX_SCHEMA_BYTES:
+        raise InvalidRequest(f"{path} is larger than {MAX_SCHEMA_BYTES // 1024} KiB")
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"{path} is no JSON: {error}", hint='for example {"type": "object"}') from error
 
 
 def _age(seconds: float | None) -> str:

@@ -25,16 +25,21 @@ from podium.client.pages import (
     Followed,
     Output,
     Page,
+    Partial,
+    ShownSession,
     ShownTask,
     ShownWorker,
     Status,
     Waited,
 )
-from podium.client.sse import Message, messages
+from podium.client.sse import Message as Sent
+from podium.client.sse import messages
 from podium.client.transport import ANSWER_S, Transport
 from podium.kernel.errors import PodiumError, Timeout, Unavailable
 from podium.kernel.ids import ArtifactId
+from podium.kernel.inquiry import Grant, Inquiry
 from podium.kernel.nouns import Agent, Artifact, Change, Project, Run, Task
+from podium.kernel.session import Message, Session
 
 T = TypeVar("T")
 WAIT_SLICE_S = 60.0
@@ -85,7 +90,8 @@ class Client:
     # ---- tasks -------------------------------------------------------------------------------------------
 
     def open_task(self, prompt: str, *, key: str | None = None, **fields: Any) -> Task:
-        """`fields`: agent, title, project, repository, base, snapshot, target, checks, priority, source."""
+        """`fields`: agent, title, project, repository, base, snapshot, target, checks, priority, source,
+        session, fork, output_schema."""
         given = {name: value for name, value in fields.items() if value is not None}
         return self._ask(Task, "POST", "/tasks", body={"prompt": prompt, **given}, key=key)
 
@@ -138,6 +144,67 @@ class Client:
             query={"timeout_s": round(timeout_s, 3)},
             patience_s=timeout_s + ANSWER_S,
         )
+
+    # ---- talking with agents -----------------------------------------------------------------------------
+
+    def send_message(
+        self, task_id: str, text: str, mode: str | None = None, *, key: str | None = None
+    ) -> Message:
+        """Say something to the agent of a task; without `mode` in its program's usual way. The `mode` of what
+        comes back tells which it became."""
+        body = {"text": text} | ({"mode": mode} if mode is not None else {})
+        return self._ask(Message, "POST", f"/tasks/{_part(task_id)}/messages", body=body, key=key)
+
+    def interrupt(self, task_id: str, text: str = "", *, key: str | None = None) -> Message:
+        """Stop the turn that runs; the agent stays, for `text` or the next message."""
+        return self._ask(Message, "POST", f"/tasks/{_part(task_id)}/interrupt", body={"text": text}, key=key)
+
+    def messages(self, task_id: str, *, limit: int | None = None, after: str | None = None) -> Page[Message]:
+        query = {"limit": limit, "after": after}
+        return self._ask(Page[Message], "GET", f"/tasks/{_part(task_id)}/messages", query=query)
+
+    def message(self, message_id: str) -> Message:
+        return self._ask(Message, "GET", f"/messages/{_part(message_id)}")
+
+    def sessions(
+        self, *, limit: int | None = None, after: str | None = None, task: str | None = None
+    ) -> Page[Session]:
+        query = {"limit": limit, "after": after, "task": task}
+        return self._ask(Page[Session], "GET", "/sessions", query=query)
+
+    def session(self, session_id: str) -> ShownSession:
+        return self._ask(ShownSession, "GET", f"/sessions/{_part(session_id)}")
+
+    # ---- the inbox ---------------------------------------------------------------------------------------
+
+    def inquiries(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        state: str | None = None,
+        task: str | None = None,
+        run: str | None = None,
+    ) -> Page[Inquiry]:
+        """Newest first; long effects are cut in the list (`effect.cut`)."""
+        query = {"limit": limit, "after": after, "state": state, "task": task, "run": run}
+        return self._ask(Page[Inquiry], "GET", "/inquiries", query=query)
+
+    def inquiry(self, inquiry_id: str) -> Inquiry:
+        """With its exact effect."""
+        return self._ask(Inquiry, "GET", f"/inquiries/{_part(inquiry_id)}")
+
+    def answer(self, inquiry_id: str, decision: str, reason: str = "", *, key: str | None = None) -> Inquiry:
+        """`allow` or `deny`; the reason is given to the model. Raises Conflict when somebody else was first
+        with another answer, or nobody waits for one any more."""
+        body = {"decision": decision, "reason": reason}
+        return self._ask(Inquiry, "POST", f"/inquiries/{_part(inquiry_id)}/answer", body=body, key=key)
+
+    def grants(
+        self, *, limit: int | None = None, after: str | None = None, task: str | None = None
+    ) -> Page[Grant]:
+        query = {"limit": limit, "after": after, "task": task}
+        return self._ask(Page[Grant], "GET", "/grants", query=query)
 
     # ---- runs --------------------------------------------------------------------------------------------
 
@@ -215,6 +282,15 @@ class Client:
     def remove_project(self, reference: str, *, key: str | None = None) -> None:
         self._transport.send("DELETE", f"/projects/{_part(reference)}", key=key)
 
+    def trust_file(self, reference: str, path: str, sha256: str, *, key: str | None = None) -> Project:
+        """Honour a configuration file of the project's repository while its content has this hash."""
+        body = {"path": path, "sha256": sha256}
+        return self._ask(Project, "PUT", f"/projects/{_part(reference)}/trusted-files", body=body, key=key)
+
+    def distrust_file(self, reference: str, path: str, *, key: str | None = None) -> Project:
+        where = f"/projects/{_part(reference)}/trusted-files"
+        return self._ask(Project, "DELETE", where, query={"path": path}, key=key)
+
     def agents(self, *, limit: int | None = None, after: str | None = None) -> Page[Agent]:
         return self._ask(Page[Agent], "GET", "/agents", query={"limit": limit, "after": after})
 
@@ -222,7 +298,7 @@ class Client:
         return self._ask(Agent, "GET", f"/agents/{_part(name)}")
 
     def define_agent(self, name: str, *, key: str | None = None, **fields: Any) -> Agent:
-        """`fields`: harness, model, instructions, options, env, permissions, limits."""
+        """`fields`: harness, model, instructions, options, login, mcp_servers, env, permissions, limits."""
         return self._ask(Agent, "PUT", f"/agents/{_part(name)}", body=fields, key=key)
 
     def remove_agent(self, name: str, *, key: str | None = None) -> None:
@@ -279,12 +355,16 @@ class Client:
         task: str | None = None,
         run: str | None = None,
         types: str | None = None,
+        on_partial: Callable[[Partial], None] | None = None,
     ) -> Iterator[Followed]:
         """Events strictly after `after`, each exactly once and in order, across lost connections and
         restarts of the server. With `follow` without end, from now on when `after` is None; without, to the
-        present end, from the beginning when `after` is None. Raises CursorExpired when it was too slow."""
+        present end, from the beginning when `after` is None. Raises CursorExpired when it was too slow.
+
+        `on_partial`, with `follow` and a task or run: called with text while it is being said, between two
+        events. Pieces may be missing; the event that follows has the whole text."""
         filters = {"task": task, "run": run, "type": types}
-        return self._follow(after, filters) if follow else self._read(after, filters)
+        return self._follow(after, filters, on_partial) if follow else self._read(after, filters)
 
     # ---- inside ------------------------------------------------------------------------------------------
 
@@ -298,19 +378,29 @@ class Client:
                 return
             after = page.cursor
 
-    def _follow(self, after: str | None, filters: dict[str, str | None]) -> Iterator[Followed]:
+    def _follow(
+        self,
+        after: str | None,
+        filters: dict[str, str | None],
+        on_partial: Callable[[Partial], None] | None,
+    ) -> Iterator[Followed]:
         import httpx
 
         pause_s = 0.0
+        query = filters | ({"partial": "true"} if on_partial is not None else {})
         while True:
             headers = {"last-event-id": after} if after is not None else {}
             try:
                 with self._transport.stream(
-                    "/events/stream", query=filters, headers=headers, gap_s=SILENCE_S
+                    "/events/stream", query=query, headers=headers, gap_s=SILENCE_S
                 ) as answer:
                     for message in messages(answer.iter_lines()):
                         pause_s = 0.0
                         _raise_if_error(message)
+                        if message.kind == "partial":
+                            if on_partial is not None:
+                                on_partial(msgspec.json.decode(message.data, type=_PartialFrame).partial)
+                            continue
                         after = message.id
                         if message.data:
                             yield Followed(cursor=after, event=msgspec.json.decode(message.data))
@@ -334,7 +424,11 @@ class Client:
         return self._transport.ask(kind, method, path, **rest)
 
 
-def _raise_if_error(message: Message) -> None:
+class _PartialFrame(msgspec.Struct, frozen=True):
+    partial: Partial
+
+
+def _raise_if_error(message: Sent) -> None:
     if message.kind == "error":
         error: PodiumError = error_from(0, message.data.encode())
         raise error

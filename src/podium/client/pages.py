@@ -6,7 +6,9 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
+from podium.kernel.ids import RunId, TaskId
 from podium.kernel.nouns import Task, Worker
+from podium.kernel.session import Session
 
 Item = TypeVar("Item")
 
@@ -27,6 +29,27 @@ class ShownTask(Task, frozen=True, kw_only=True):
 class ShownWorker(Worker, frozen=True, kw_only=True):
     connected: bool = False
     silent_s: float | None = None
+
+
+class ForkPoint(Struct, frozen=True, kw_only=True):
+    """Where a copy of a conversation can begin."""
+
+    at: str
+    run_id: RunId
+
+
+class ShownSession(Session, frozen=True, kw_only=True):
+    fork_points: tuple[ForkPoint, ...] = ()
+
+
+class Partial(Struct, frozen=True, kw_only=True):
+    """The next characters of a text that is still being said: `item` names the text within its run."""
+
+    run_id: RunId
+    task_id: TaskId
+    item: str
+    text: str
+    thought: bool = False
 
 
 class Waited(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -13,6 +13,7 @@ from sqlalchemy import select
 from podium.engine.inbox import settle_inquiries
 from podium.engine.repositories import canonical_repository, parse_base
 from podium.engine.talk import continued_run, session_to_continue, settle_messages, tip_of
+from podium.engine.tools import check_servers
 from podium.git.names import parse_branch
 from podium.harness.registry import harness_class
 from podium.kernel import events as e
@@ -27,6 +28,8 @@ from podium.kernel.nouns import (
     Check,
     KeptOutput,
     Limits,
+    Login,
+    McpServer,
     Name,
     Permissions,
     Priority,
@@ -69,7 +72,7 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     the work goes on from where its last run left it. Repository, target and checks are its last task's."""
     fork: bool = False
     """With a copy of the conversation, which itself stays as it is."""
-    output_schema: msgspec.Raw | None = None
+    output_schema: dict[str, Any] | None = None
     """JSON schema of the answer that the agent has to give."""
 
 
@@ -92,12 +95,22 @@ class DefineAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     model: Annotated[str, Meta(max_length=200)] = ""
     instructions: Annotated[str, Meta(max_length=100_000)] = ""
     options: dict[str, str] = {}
+    login: Login = "user"
+    mcp_servers: tuple[McpServer, ...] = ()
     env: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)], ...] = ()
     permissions: Permissions = Permissions.EDIT
     limits: Limits = Limits()
 
 
-def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation: str | None = None) -> Task:
+def open_task(
+    unit: Unit,
+    ask: OpenTask,
+    *,
+    by: str,
+    ids: IdMaker,
+    organisation: str | None = None,
+    harnesses: Mapping[str, str] | None = None,
+) -> Task:
     """Open a task and queue its first run. Raises InvalidRequest or NotFound, nothing half-created."""
     prompt = ask.prompt.strip()
     if not prompt:
@@ -110,11 +123,11 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
     if "\0" in prompt:
         raise InvalidRequest("the prompt holds a NUL character", hint="send text; give files by their paths")
     if ask.session is not None:
-        return _open_next(unit, ask, prompt, by=by, ids=ids)
+        return _open_next(unit, ask, prompt, by=by, ids=ids, harnesses=harnesses)
     if ask.fork:
         raise InvalidRequest("fork needs a session", hint="name the session, or a task in it")
     agent = _agent(unit, ask.agent or DEFAULT_AGENT)
-    project = _project(unit, ask.project) if ask.project is not None else None
+    project = project_of(unit, ask.project) if ask.project is not None else None
     repository = ask.repository or (project.repository if project else None)
     if repository is None and (ask.base or ask.target or ask.snapshot):
         raise InvalidRequest(
@@ -141,7 +154,9 @@ def open_task(unit: Unit, ask: OpenTask, *, by: str, ids: IdMaker, organisation:
     return _record_opened(unit, task, ask.prompt, agent, by=by, ids=ids)
 
 
-def _open_next(unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker) -> Task:
+def _open_next(
+    unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker, harnesses: Mapping[str, str] | None
+) -> Task:
     """A task that goes on with a session: where its last run left the work, on the node that keeps it."""
     if ask.repository or ask.project or ask.base or ask.snapshot:
         raise InvalidRequest(
@@ -167,10 +182,13 @@ def _open_next(unit: Unit, ask: OpenTask, prompt: str, *, by: str, ids: IdMaker)
         state=_first_state(unit, by),
         status=_first_status(unit, by),
     )
-    return _record_opened(unit, task, ask.prompt, _agent(unit, task.agent), by=by, ids=ids)
+    agent = _agent(unit, task.agent)
+    return _record_opened(unit, task, ask.prompt, agent, by=by, ids=ids, harnesses=harnesses)
 
 
-def retry_task(unit: Unit, task_id: str, *, by: str, ids: IdMaker) -> Task:
+def retry_task(
+    unit: Unit, task_id: str, *, by: str, ids: IdMaker, harnesses: Mapping[str, str] | None = None
+) -> Task:
     """Open a new task that tries the same again; the old one stays. Raises Conflict while it runs."""
     old = unit.task(task_id)
     if old.state.word not in TASK_TERMINAL:
@@ -188,7 +206,7 @@ def retry_task(unit: Unit, task_id: str, *, by: str, ids: IdMaker) -> Task:
         state=_first_state(unit, by),
         status=_first_status(unit, by),
     )
-    return _record_opened(unit, task, unit.prompt(task_id), agent, by=by, ids=ids)
+    return _record_opened(unit, task, unit.prompt(task_id), agent, by=by, ids=ids, harnesses=harnesses)
 
 
 def cancel_task(
@@ -243,7 +261,7 @@ def add_project(
 
 def remove_project(unit: Unit, reference: str, *, by: str) -> None:
     """Forget a project; its tasks stay. Raises Conflict while one of them is open."""
-    project = _project(unit, reference)
+    project = project_of(unit, reference)
     tasks = schema.tasks
     still_open = select(tasks.c.id).where(
         tasks.c.project_id == project.id, tasks.c.state.not_in([str(state) for state in TASK_TERMINAL])
@@ -261,6 +279,7 @@ def define_agent(
     `harnesses`: those of the configuration. Raises InvalidRequest for an unknown one, naming the known.
     """
     implementation = harness_class(ask.harness, harnesses)
+    check_servers(ask.mcp_servers)
     agent = msgspec.convert({"name": name, **msgspec.structs.asdict(ask)}, Agent)
     implementation.validate(agent)
     unit.record(e.AgentDefined(agent=agent), by=by)
@@ -290,7 +309,16 @@ def keep_output(unit: Unit, run_id: str, stream: Stream, output: KeptOutput, *, 
         unit.record(kept, by=by)
 
 
-def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str, ids: IdMaker) -> Task:
+def _record_opened(
+    unit: Unit,
+    task: Task,
+    prompt: str,
+    agent: Agent,
+    *,
+    by: str,
+    ids: IdMaker,
+    harnesses: Mapping[str, str] | None = None,
+) -> Task:
     stamp = Stamp(seq=0, at=unit.now, by=by)
     run_id = RunId(ids.new("run"))
     run = Run(
@@ -305,7 +333,8 @@ def _record_opened(unit: Unit, task: Task, prompt: str, agent: Agent, *, by: str
     )
     if task.session_id is not None:
         session, last, _ = session_to_continue(unit, task.session_id)
-        run = continued_run(run, session, last, start=tip_of(unit, last), fork=task.fork)
+        start = tip_of(unit, last)
+        run = continued_run(run, session, last, start=start, fork=task.fork, harnesses=harnesses)
     if task.snapshot is not None:
         _claim(unit, task.snapshot, task.id)
     unit.set_prompt(task.id, prompt)
@@ -322,15 +351,11 @@ def _agent(unit: Unit, name: str) -> Agent:
     return agent
 
 
-def _schema(given: msgspec.Raw | None) -> msgspec.Raw | None:
-    """A JSON schema of an object, small enough to travel with every order."""
-    if given is None:
-        return None
-    if len(bytes(given)) > MAX_SCHEMA_BYTES:
+def _schema(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A JSON schema small enough to travel with every order."""
+    if given is not None and len(msgspec.json.encode(given)) > MAX_SCHEMA_BYTES:
         raise InvalidRequest(f"the output schema is larger than {MAX_SCHEMA_BYTES // 1024} KiB")
-    if not isinstance(msgspec.json.decode(given), dict):
-        raise InvalidRequest("the output schema is no object", hint='for example {"type": "object", …}')
-    return msgspec.Raw(bytes(given))
+    return given
 
 
 def _claim(unit: Unit, snapshot: ArtifactId, task_id: TaskId) -> None:
@@ -351,7 +376,8 @@ def _first_status(unit: Unit, by: str) -> State[str]:
     return State(word=QUEUED, since=unit.now, evidence=stamp.evidence())
 
 
-def _project(unit: Unit, reference: str) -> Project:
+def project_of(unit: Unit, reference: str) -> Project:
+    """By id or name. Raises NotFound."""
     if reference.startswith("project_"):
         return unit.project(reference)
     project = unit.project_named(reference)

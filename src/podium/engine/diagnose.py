@@ -104,7 +104,13 @@ def find_issue(
             return Issue.NO_WORKER, "no worker is connected", "start one: podium up, or podium worker"
         return Issue.WAITING_FOR_SLOT, "every slot is in use", "wait, or raise the worker's capacity"
     if word is RunState.WAITING:
-        return Issue.WAITING_FOR_PERSON, f"it waits: {run.state.reason}", "answer it"
+        if run.state.reason == "message":
+            return (
+                Issue.WAITING_FOR_PERSON,
+                "it waits for a message",
+                "say what comes next: podium send TASK …",
+            )
+        return Issue.WAITING_FOR_PERSON, f"it waits for {run.state.reason}", "look and answer: podium inbox"
     return _running_issue(worker, process, quiet_s)
 
 

@@ -7,7 +7,7 @@ message can be repeated. Start-up is recovery: there is no other kind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -187,7 +187,7 @@ class Engine:
             durable=moves_a_run(message.reports),
         )
         reach("ingest.after_commit")
-        self._tell_later(ready)
+        self.tell_later(*ready)
         return m.Reported(receipts=receipts)
 
     async def _take_finished(self, report: m.RunFinished) -> m.Answer:
@@ -260,7 +260,8 @@ class Engine:
             if order.repository is not None and self._tasks is not None:
                 self._tasks.start_soon(self._warm, order.repository, order)
 
-    def _tell_later(self, runs: Iterable[RunId]) -> None:
+    def tell_later(self, *runs: RunId) -> None:
+        """`tell_run`, without waiting for it."""
         for run_id in runs:
             if self._tasks is not None:
                 self._tasks.start_soon(self.tell_run, run_id)
@@ -308,7 +309,7 @@ class Engine:
             except PodiumError as error:
                 log.warning("inquiries not looked through: %s", error.message)
                 continue
-            self._tell_later(runs)
+            self.tell_later(*runs)
 
     async def _prune_forever(self) -> None:
         settings = self.settings

@@ -212,7 +212,7 @@ def _inquiry(unit: Unit, task: Task, run: Run, asked: e.RunAsked, ids: IdMaker) 
         title=task.title,
         effect=asked.effect,
         why=asked.why,
-        risk=risk_of(asked.effect, asked.effect.cwd),
+        risk=risk_of(asked.effect, run.workspace),
         call_id=asked.call_id,
         reply_token=asked.reply_token,
         expires_at=unit.now + timedelta(seconds=run.agent.limits.ask_s),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import select
@@ -29,8 +31,17 @@ class SendMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     mode: Mode | None = None
 
 
-def send_message(unit: Unit, task_id: str, ask: SendMessage, *, by: str, ids: IdMaker) -> Message:
-    """Raises Conflict when nobody is there to hear it, InvalidRequest for what cannot be said."""
+def send_message(
+    unit: Unit,
+    task_id: str,
+    ask: SendMessage,
+    *,
+    by: str,
+    ids: IdMaker,
+    harnesses: Mapping[str, str] | None = None,
+) -> Message:
+    """`harnesses`: those of the configuration. Raises Conflict when nobody is there to hear it,
+    InvalidRequest for what cannot be said."""
     task = unit.task(task_id)
     if task.state.word in TASK_TERMINAL or task.run_id is None:
         raise Conflict(
@@ -40,7 +51,7 @@ def send_message(unit: Unit, task_id: str, ask: SendMessage, *, by: str, ids: Id
     run = unit.run(task.run_id)
     if run.state.word is RunState.FINISHING or task.cancel is not None:
         raise Conflict("the agent has just ended", hint="wait for its end, then: podium run --session …")
-    mode = _mode_of(run, ask)
+    mode = _mode_of(run, ask, harnesses)
     _check_text(ask.text, mode)
     if len(_of_run(unit, run.id)) >= MAX_MESSAGES:
         raise Conflict(f"a run takes {MAX_MESSAGES} messages", hint="go on in a new task of its session")
@@ -115,10 +126,18 @@ def session_to_continue(unit: Unit, reference: str) -> tuple[Session, Run, Task]
     return session, run, unit.task(run.task_id)
 
 
-def continued_run(run: Run, session: Session, last: Run, *, start: str | None, fork: bool) -> Run:
+def continued_run(
+    run: Run,
+    session: Session,
+    last: Run,
+    *,
+    start: str | None,
+    fork: bool,
+    harnesses: Mapping[str, str] | None = None,
+) -> Run:
     """The first run of a task that goes on with `session`: on its node, in a workspace of its own that starts
     from the last run's work. Raises Conflict while the conversation is in use, InvalidRequest."""
-    harness = harness_class(session.harness)
+    harness = harness_class(session.harness, harnesses)
     if not (harness.forks if fork else harness.resumes):
         word = "forked" if fork else "gone on with"
         raise InvalidRequest(f"conversations of {session.harness} cannot be {word}")
@@ -182,8 +201,8 @@ def know_session(unit: Unit, run_id: RunId, *, by: str, ids: IdMaker) -> None:
     unit.record(e.SessionOpened(task_id=run.task_id, run_id=run.id, session=session), by=by)
 
 
-def _mode_of(run: Run, ask: SendMessage) -> Mode:
-    modes = harness_class(run.agent.harness).modes
+def _mode_of(run: Run, ask: SendMessage, harnesses: Mapping[str, str] | None) -> Mode:
+    modes = harness_class(run.agent.harness, harnesses).modes
     if not modes:
         raise Conflict(
             f"{run.agent.name!r} takes no messages: it is a {run.agent.harness} agent",

@@ -18,12 +18,27 @@ from podium.gateway.auth import Tokens, load_tokens
 from podium.gateway.errors import on_exception, on_http_exception, on_podium_error
 from podium.gateway.guard import Guard
 from podium.gateway.openapi import PREFIX
-from podium.gateway.rest import agents, artifacts, changes, events, projects, runs, system, tasks, workers
+from podium.gateway.rest import (
+    agents,
+    artifacts,
+    changes,
+    events,
+    inbox,
+    projects,
+    runs,
+    sessions,
+    system,
+    talk,
+    tasks,
+    workers,
+)
 from podium.gateway.settings import GatewaySettings
 from podium.kernel.errors import PodiumError
 from podium.store.store import Store
 
-ROOMS = (tasks, runs, changes, projects, agents, workers, artifacts, events, system, stream)
+ROOMS = (
+    tasks, talk, inbox, sessions, runs, changes, projects, agents, workers, artifacts, events, system, stream
+)  # fmt: skip
 
 
 class Gateway:
@@ -33,6 +48,7 @@ class Gateway:
     def __init__(self, engine: Engine, store: Store, settings: GatewaySettings) -> None:
         self.settings = settings
         self._api = Api(engine, store, settings)
+        engine.on_partial = self._api.hub.hear
         self._store = store
         self._tokens = Tokens({})
         self.litestar = Litestar(

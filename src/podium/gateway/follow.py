@@ -7,7 +7,8 @@ in the log, and everything after it is sent, whichever of the two it comes from.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 from sqlalchemy import Connection, func, select
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, func, select
 from podium.gateway import cursor as cursors
 from podium.gateway.api import Api
 from podium.gateway.hub import Chunk, cut
+from podium.gateway.partials import Mailbox, PartialFrame
 from podium.kernel.errors import InvalidRequest
 from podium.kernel.ids import kind_of
 from podium.store import schema
@@ -61,6 +63,11 @@ def wanted_of(topics: Iterable[str]) -> Wanted:
     return Wanted(tasks=frozenset(subjects["task"]), runs=frozenset(subjects["run"]))
 
 
+def named_in(topics: Iterable[str]) -> Wanted:
+    """The tasks and runs among the topics, whether or not all events are asked for beside them."""
+    return wanted_of(topic for topic in topics if topic != EVERYTHING)
+
+
 async def place_of(api: Api, after: str | None) -> int:
     """Where a follower begins; None is now. Raises InvalidRequest, or CursorExpired when it is too late."""
     if after is None:
@@ -71,8 +78,11 @@ async def place_of(api: Api, after: str | None) -> int:
     return seq
 
 
-async def follow(api: Api, place: int, wanted: Wanted) -> AsyncIterator[Chunk]:
-    """Chunks after `place`, without end; an empty one from time to time says that all is well.
+async def follow(
+    api: Api, place: int, wanted: Wanted, mailbox: Mailbox | None = None
+) -> AsyncIterator[Chunk | PartialFrame]:
+    """Chunks after `place`, without end; an empty one from time to time says that all is well. With a mailbox
+    also what comes into it, each piece before the event that holds the whole of its text.
 
     Ends when the server stops. Raises CursorExpired when retention has overtaken a slow follower.
     """
@@ -81,6 +91,9 @@ async def follow(api: Api, place: int, wanted: Wanted) -> AsyncIterator[Chunk]:
     sent_at = loop_time()
     while not api.hub.closed:
         chunks: Iterable[Chunk]
+        while mailbox is not None and (piece := mailbox.take()) is not None:
+            yield piece
+            sent_at = loop_time()
         found = api.hub.after(place)
         if found is None:
             at = place
@@ -94,9 +107,29 @@ async def follow(api: Api, place: int, wanted: Wanted) -> AsyncIterator[Chunk]:
             if narrowed.entries:
                 yield narrowed
                 sent_at = loop_time()
-        if not await api.hub.news(place, max(0.0, sent_at + heartbeat_s - loop_time())):
+        quiet_s = max(0.0, sent_at + heartbeat_s - loop_time())
+        news = (
+            api.hub.news(place, quiet_s)
+            if mailbox is None
+            else api.hub.news_or_piece(place, mailbox, quiet_s)
+        )
+        if not await news:
             yield Chunk(place, place, ())
             sent_at = loop_time()
+
+
+@contextmanager
+def mailbox_of(api: Api, wanted: Wanted, asked: bool) -> Iterator[Mailbox | None]:
+    """For one who asked for text while it is being said. Raises InvalidRequest when that is everybody's."""
+    if not asked:
+        yield None
+        return
+    if not wanted.tasks and not wanted.runs:
+        raise InvalidRequest(
+            "text that is still being said comes only with a task or a run", hint="name the tasks or runs"
+        )
+    with api.hub.listening(wanted.tasks, wanted.runs) as mailbox:
+        yield mailbox
 
 
 def _narrowed(chunk: Chunk, wanted: Wanted) -> Chunk:

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
+from podium.bus.messages import Partials
 from podium.gateway.cursor import encode
+from podium.gateway.partials import Mailbox, piece_of
 from podium.kernel.errors import RateLimited, Unavailable
 from podium.store.ring import Entry, Ring
 
@@ -74,6 +76,7 @@ class Hub:
         self._looked_at = 0.0
         self._chunks: OrderedDict[int, Chunk] = OrderedDict()
         self._awaited: dict[str, set[asyncio.Event]] = {}
+        self._mailboxes: set[Mailbox] = set()
         self._news = asyncio.Event()
         self._somebody = asyncio.Event()
         self.closed = False
@@ -134,6 +137,30 @@ class Hub:
         return not self.closed
 
     @contextmanager
+    def listening(self, tasks: frozenset[str], runs: frozenset[str]) -> Iterator[Mailbox]:
+        """A mailbox for what the agents of these tasks or runs are saying."""
+        mailbox = Mailbox(tasks, runs)
+        self._mailboxes.add(mailbox)
+        try:
+            yield mailbox
+        finally:
+            self._mailboxes.discard(mailbox)
+
+    def hear(self, said: Partials) -> None:
+        """A piece of text that is being said; for `Engine.on_partial`, on the loop."""
+        if self._mailboxes:
+            piece = piece_of(said)
+            for mailbox in self._mailboxes:
+                mailbox.offer(piece)
+
+    async def news_or_piece(self, cursor: int, mailbox: Mailbox, timeout_s: float) -> bool:
+        """As `news`, also when something has come into the mailbox."""
+        if self.closed or cursor < self._position or mailbox:
+            return not self.closed
+        mailbox.stirred.clear()
+        return await self.happens(mailbox.stirred, timeout_s) and not self.closed
+
+    @contextmanager
     def awaiting(self, task_id: str) -> Iterator[asyncio.Event]:
         """An event that is set whenever something happens to that task; the waiter clears it."""
         waiter = asyncio.Event()
@@ -189,6 +216,8 @@ class Hub:
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+        for mailbox in self._mailboxes:
+            mailbox.stirred.set()
 
     def _wake_all(self) -> None:
         self._wake()

@@ -27,6 +27,7 @@ class _RunToolCalled(Struct, frozen=True, kw_only=True, tag_field="type", tag="r
 
     task_id: str
     run_id: str
+    under: str = ""
     call_id: str
     name: str
     input: Any = None

@@ -19,8 +19,9 @@ from msgspec import Meta, Struct
 from podium.gateway.api import Api, Ask, api_of, query_of
 from podium.gateway.cursor import encode
 from podium.gateway.errors import envelope
-from podium.gateway.follow import Wanted, follow, place_of, wanted_of
+from podium.gateway.follow import Wanted, follow, mailbox_of, named_in, place_of, wanted_of
 from podium.gateway.hub import Chunk
+from podium.gateway.partials import PartialFrame
 from podium.gateway.rest.events import types_of
 from podium.gateway.routes import about
 from podium.kernel.errors import (
@@ -57,6 +58,8 @@ class Following(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: Annotated[str, Meta(max_length=100)] | None = None
     type: Annotated[str, Meta(max_length=2_000)] | None = None
     """One type, or several with commas between them."""
+    partial: bool = False
+    """Also text while it is being said, as events named `partial`; needs a task or a run."""
 
 
 class Subscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +67,8 @@ class Subscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     after: Annotated[str, Meta(max_length=100)] | None = None
     topics: tuple[Annotated[str, Meta(max_length=100)], ...] = ("events",)
+    partial: bool = False
+    """Also text while it is being said, as `{"partial": {…}}`; needs topics that name tasks or runs."""
 
 
 _subscription = msgspec.json.Decoder(Subscription)
@@ -88,14 +93,18 @@ async def follow_events(request: Ask) -> Stream:
         raise Unavailable("Podium is stopping", hint="reconnect in a moment")
     # Before the first byte, so that a cursor that cannot be served is an answer with a status of its own.
     place = await place_of(api, request.headers.get("last-event-id") or ask.after)
-    return Stream(_lines(api, place, wanted), media_type=SSE, headers={"x-accel-buffering": "no"})
+    with mailbox_of(api, wanted, ask.partial):
+        pass  # refused here, likewise
+    return Stream(
+        _lines(api, place, wanted, ask.partial), media_type=SSE, headers={"x-accel-buffering": "no"}
+    )
 
 
-async def _lines(api: Api, place: int, wanted: Wanted) -> AsyncIterator[bytes]:
+async def _lines(api: Api, place: int, wanted: Wanted, partial: bool) -> AsyncIterator[bytes]:
     yield b"retry: %d\nid: %s\n\n" % (RETRY_MS, encode(place).encode())
     try:
-        with api.hub.joined():
-            async for chunk in follow(api, place, wanted):
+        with api.hub.joined(), mailbox_of(api, wanted, partial) as mailbox:
+            async for chunk in follow(api, place, wanted, mailbox):
                 yield chunk.lines
     except PodiumError as error:
         yield b"event: error\ndata: " + envelope(error) + b"\n\n"
@@ -130,16 +139,16 @@ async def _send_events(socket: Socket, api: Api, ask: Subscription) -> PodiumErr
     try:
         wanted = wanted_of(ask.topics)
         place = await place_of(api, ask.after)
-        with api.hub.joined():
+        with api.hub.joined(), mailbox_of(api, named_in(ask.topics), ask.partial) as mailbox:
             await _send(socket, api, Chunk(place, place, ()))
-            async for chunk in follow(api, place, wanted):
+            async for chunk in follow(api, place, wanted, mailbox):
                 await _send(socket, api, chunk)
     except PodiumError as error:
         return error
     return Unavailable("Podium is stopping", hint="reconnect in a moment")
 
 
-async def _send(socket: Socket, api: Api, chunk: Chunk) -> None:
+async def _send(socket: Socket, api: Api, chunk: Chunk | PartialFrame) -> None:
     try:
         async with asyncio.timeout(api.settings.stalled_s):
             await socket.send_data(chunk.frame)

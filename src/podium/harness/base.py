@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from podium.kernel.events import RunFact
@@ -96,7 +95,7 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """MCP server → header or variable → its value."""
     trusted: Mapping[str, bytes] = {}
     """Configuration files of the repository whose present content the project trusts."""
-    output_schema: msgspec.Raw | None = None
+    output_schema: Mapping[str, Any] | None = None
     checks: tuple[Check, ...] = ()
     environ: Mapping[str, str] = {}
     """The worker's own environment, to look a login or a program up in; never passed on whole."""
@@ -199,6 +198,11 @@ class Harness(Protocol[S]):
     def waits(self, state: S, sent: Collection[str]) -> Literal["", "permission", "message"]:
         """What of a person the program waits for; while it does, its limits stand still. `sent`: the keys of
         every line in the input."""
+        ...
+
+    def was_deaf(self, state: S, sent: Collection[str]) -> bool:
+        """It took the end of its input for an answer to what it had asked: what it did after that counts for
+        nothing when the input ended only because its holder had died."""
         ...
 
     def is_over(self, state: S, sent: Collection[str]) -> bool:

@@ -25,7 +25,7 @@ def effect_asked(request: dict[str, Any], cwd: str) -> Effect:
             return effect_of(tool, EffectKind.COMMAND, given=given, command=command, cwd=cwd)
         case "Write" | "Edit" | "MultiEdit" | "NotebookEdit":
             path = _word(given, "file_path") or _word(given, "notebook_path")
-            diff = _diff(tool, given, path)
+            diff = _diff(tool, given, path.removeprefix(f"{cwd}/").lstrip("/"))
             return effect_of(tool, EffectKind.EDIT, given=given, cwd=cwd, paths=(path,), diff=diff)
         case "WebFetch" | "WebSearch":
             command = _word(given, "url") or _word(given, "query")
@@ -45,13 +45,30 @@ def answer_line(reply: Reply) -> Line:
     allowed = reply.decision is Decision.ALLOW
     said = {"behavior": "allow"} if allowed else {"behavior": "deny", "message": reply.reason or DENIED}
     body = {"subtype": "success", "request_id": reply.reply_token, "response": said}
-    return _line(f"answer:{reply.reply_token}", {"type": "control_response", "response": body})
+    return _line(
+        answer_key(reply.reply_token, said["behavior"]), {"type": "control_response", "response": body}
+    )
+
+
+def answer_key(token: str, behavior: str) -> str:
+    return f"answer:{token}:{behavior}"
+
+
+def key_of_answer(line: dict[str, Any]) -> str:
+    """The key of a `control_response` that stands in the input."""
+    response = line.get("response")
+    if not isinstance(response, dict):
+        return ""
+    said = response.get("response")
+    return answer_key(
+        _word(response, "request_id"), _word(said, "behavior") if isinstance(said, dict) else ""
+    )
 
 
 def refusal_line(request_id: str) -> Line:
     """For a request that we do not know: unanswered, the program would wait for ever."""
     body = {"subtype": "error", "request_id": request_id, "error": "this host does not do that"}
-    return _line(f"answer:{request_id}", {"type": "control_response", "response": body})
+    return _line(answer_key(request_id, ""), {"type": "control_response", "response": body})
 
 
 def interrupt_line(key: str) -> Line:

@@ -14,9 +14,31 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, Line, Partial, Reply, Said
-from podium.harness.claude_asks import answer_line, effect_asked, interrupt_line, refusal_line, why_asked
-from podium.harness.claude_frames import Reading, is_result, partial_of, result_outcome, tool_results_of
-from podium.harness.claude_launch import SERVERS, SETTINGS, as_text_for_model, conversation_id, plan_of
+from podium.harness.claude_asks import (
+    answer_key,
+    answer_line,
+    effect_asked,
+    interrupt_line,
+    key_of_answer,
+    refusal_line,
+    why_asked,
+)
+from podium.harness.claude_frames import (
+    Reading,
+    is_result,
+    partial_of,
+    rejections_of,
+    result_outcome,
+    tool_results_of,
+)
+from podium.harness.claude_launch import (
+    SERVERS,
+    SETTINGS,
+    as_text_for_model,
+    conversation_id,
+    plan_of,
+    prompt_uuid,
+)
 from podium.harness.common import Voice, as_text, json_object, silent_end
 from podium.kernel import events as e
 from podium.kernel.errors import InvalidRequest
@@ -52,6 +74,8 @@ class ClaudeState(Struct, frozen=True, kw_only=True):
     waking: bool = False
     background: int = 0
     asks: tuple[PendingAsk, ...] = ()
+    rejected: tuple[str, ...] = ()
+    """Tokens of asks whose calls were not carried out."""
     strange: tuple[str, ...] = ()
     """Requests of the program that we refuse."""
     done: tuple[str, ...] = ()
@@ -162,8 +186,9 @@ class ClaudeCode:
         return replace(state, halted=True), (*facts, self._voice.paused("message"))
 
     def _moved(self, state: ClaudeState, said: dict[str, Any]) -> Told:
-        """The program's receipts for messages. The prompt has one too: it names no message that exists."""
-        message_id = message_of(said.get("command_uuid"))
+        """The program's receipts for messages; the prompt, which is none, has one too."""
+        given = said.get("command_uuid")
+        message_id = None if given == prompt_uuid(self._about) else message_of(given)
         match said.get("state"):
             case "started":
                 was_halted = state.halted
@@ -207,17 +232,23 @@ class ClaudeCode:
         said = json_object(line) or {}
         match said.get("type"):
             case "user":
-                return message_of(said.get("uuid")) or ""
+                given = said.get("uuid")
+                return "prompt" if given == prompt_uuid(self._about) else message_of(given) or ""
             case "control_request":
                 return str(said.get("request_id", "")).removeprefix(HALT)
             case "control_response":
-                return f"answer:{said.get('response', {}).get('request_id', '')}"
+                return key_of_answer(said)
         return ""
 
     def waits(self, state: ClaudeState, sent: Collection[str]) -> Literal["", "permission", "message"]:
-        if any(f"answer:{ask.token}" not in sent for ask in state.asks):
-            return "permission"
+        for ask in state.asks:
+            if answer_key(ask.token, "allow") not in sent and answer_key(ask.token, "deny") not in sent:
+                return "permission"
         return "message" if state.halted else ""
+
+    def was_deaf(self, state: ClaudeState, sent: Collection[str]) -> bool:
+        # An answer may stand in the input and never have been read.
+        return any(answer_key(token, "deny") not in sent for token in state.rejected)
 
     def is_over(self, state: ClaudeState, sent: Collection[str]) -> bool:
         if state.outcome is None or state.busy or state.waking or state.background or state.halted:
@@ -246,8 +277,10 @@ def _follow(state: ClaudeState, said: dict[str, Any]) -> ClaudeState:
         case "system", "task_notification":
             return replace(state, waking=True)
         case "user", _:
-            ended = tool_results_of(said)
-            return replace(state, asks=tuple(ask for ask in state.asks if ask.call_id not in ended))
+            results, refused = tool_results_of(said), rejections_of(said)
+            left = tuple(ask for ask in state.asks if ask.call_id not in results)
+            rejected = tuple(ask.token for ask in state.asks if ask.call_id in refused)
+            return replace(state, asks=left, rejected=(*state.rejected, *rejected)[-MAX_ASKS:])
     return state
 
 

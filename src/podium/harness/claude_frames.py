@@ -175,12 +175,10 @@ def _number_of_time(value: Any) -> int:
     return value if ok else 0
 
 
-def _structured(said: dict[str, Any]) -> msgspec.Raw | None:
+def _structured(said: dict[str, Any]) -> Any:
     """The answer in the shape that was asked for; too large a one is left out."""
-    if "structured_output" not in said:
-        return None
-    raw = msgspec.json.encode(said["structured_output"])
-    return msgspec.Raw(raw) if len(raw) <= MAX_STRUCTURED_BYTES else None
+    found = said.get("structured_output")
+    return found if len(msgspec.json.encode(found)) <= MAX_STRUCTURED_BYTES else None
 
 
 def _detail(said: dict[str, Any]) -> str:
@@ -265,6 +263,18 @@ def tool_results_of(said: dict[str, Any]) -> frozenset[str]:
     """The calls whose results a frame brings."""
     return frozenset(
         str(block.get("tool_use_id", "")) for block in _blocks(said) if block.get("type") == "tool_result"
+    )
+
+
+def rejections_of(said: dict[str, Any]) -> frozenset[str]:
+    """The calls that were not carried out because they were refused, by the program's structured word."""
+    found = said.get("tool_result_meta")
+    return frozenset(
+        str(meta.get("id", ""))
+        for meta in (found if isinstance(found, list) else [])
+        if isinstance(meta, dict)
+        and isinstance(meta.get("permission_decision"), dict)
+        and meta["permission_decision"].get("decision") == "reject"
     )
 
 

@@ -1,4 +1,4 @@
-"""How Claude Code is started: arguments, environment, files. Settings, hooks and servers come from here alone."""
+"""How Claude Code is started: arguments, environment, files. Settings and servers come from here alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def plan_of(about: About, request: LaunchRequest) -> LaunchPlan:
     if "max_turns" in agent.options:
         argv.append(f"--max-turns={agent.options['max_turns']}")
     if request.output_schema is not None:
-        argv.append(f"--json-schema={bytes(request.output_schema).decode()}")
+        argv.append(f"--json-schema={msgspec.json.encode(request.output_schema).decode()}")
     again = resumed and request.opening != "next"
     prompt = _continue_prompt(request.prompt) if again else request.prompt
     return LaunchPlan(
@@ -92,9 +92,9 @@ def as_text_for_model(text: str) -> str:
 
 
 def _conversation(about: About, request: LaunchRequest, folder: Path) -> tuple[str, tuple[str, ...]]:
-    """Its id and the options that begin or resume it. The program's own record decides, not what we were told:
-    an id that it knows cannot be given to a new conversation, one that it does not know (killed before it wrote
-    a word) cannot be resumed."""
+    """Its id and the options that begin or resume it. The program's own record decides, not what we were
+    told: an id that it knows cannot be given to a new conversation, one that it does not know (killed before
+    it wrote a word) cannot be resumed."""
     given = conversation_id(request.conversation_id)
     mine = str(uuid.uuid5(NAMESPACE, about.run_id))
     if request.fork and given is not None and not _records(folder, mine):
@@ -170,8 +170,12 @@ def _first_line(about: About, prompt: str, *, dedupe: bool) -> bytes:
         "message": {"role": "user", "content": as_text_for_model(prompt)},
     }
     if dedupe:
-        line["uuid"] = str(uuid.uuid5(NAMESPACE, f"{about.run_id} prompt"))
+        line["uuid"] = prompt_uuid(about)
     return msgspec.json.encode(line) + b"\n"
+
+
+def prompt_uuid(about: About) -> str:
+    return str(uuid.uuid5(NAMESPACE, f"{about.run_id} prompt"))
 
 
 def _continue_prompt(prompt: str) -> str:

@@ -79,6 +79,9 @@ class CommandHarness:
     def waits(self, state: CommandState, sent: Collection[str]) -> Literal["", "permission", "message"]:
         return ""
 
+    def was_deaf(self, state: CommandState, sent: Collection[str]) -> bool:
+        return False  # it ends without a result
+
     def is_over(self, state: CommandState, sent: Collection[str]) -> bool:
         return False
 

@@ -16,8 +16,8 @@ HARNESSES: Mapping[str, str] = {
     "scripted": "podium.harness.scripted:Scripted",
 }
 _MEMBERS = (
-    "State", "validate", "launch", "begin", "decode", "due", "say", "answer", "key_of", "waits", "is_over",
-    "outcome", "interrupt", "joins_said", "modes", "config_files", "resumes", "forks",
+    "State", "validate", "launch", "begin", "decode", "due", "say", "answer", "key_of", "waits", "was_deaf",
+    "is_over", "outcome", "interrupt", "joins_said", "modes", "config_files", "resumes", "forks",
 )  # fmt: skip
 
 

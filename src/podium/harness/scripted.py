@@ -44,7 +44,7 @@ class Scripted:
 
     name: ClassVar[str] = "scripted"
     joins_said: ClassVar[bool] = False
-    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER,)
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT)
     config_files: ClassVar[tuple[str, ...]] = ()
     resumes: ClassVar[bool] = True
     forks: ClassVar[bool] = False
@@ -119,7 +119,9 @@ class Scripted:
         return ()
 
     def say(self, state: ScriptedState, said: Said) -> Sequence[Line] | None:
-        line = {"type": "message", "id": said.id, "text": said.text}
+        # It listens when its script says so, and an interrupt ends the script.
+        kind = "interrupt" if said.mode is Mode.INTERRUPT else "message"
+        line = {"type": kind, "id": said.id, "text": said.text}
         return [Line(key=said.id, data=msgspec.json.encode(line))]
 
     def answer(self, state: ScriptedState, reply: Reply) -> Line | None:
@@ -135,6 +137,9 @@ class Scripted:
 
     def waits(self, state: ScriptedState, sent: Collection[str]) -> Literal["", "permission", "message"]:
         return "permission" if any(f"answer:{ask}" not in sent for ask in state.asks) else ""
+
+    def was_deaf(self, state: ScriptedState, sent: Collection[str]) -> bool:
+        return False  # it ends without a result
 
     def is_over(self, state: ScriptedState, sent: Collection[str]) -> bool:
         # The script is what it does: a message that no step listens to is not waited for.

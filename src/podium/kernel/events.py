@@ -138,6 +138,7 @@ class RunStarting(_RunEvent, frozen=True, kw_only=True, tag="run.starting"):
 class RunStarted(_RunEvent, frozen=True, kw_only=True, tag="run.started"):
     pid: int
     isolation: str
+    workspace: str = ""
     conversation_id: str | None = None
     branch: str | None = None
     base_commit: str | None = None
@@ -418,13 +419,9 @@ def decode_event(body: bytes, v: int) -> Event:
 
     if v < Recorded.VERSION:
         plain: dict[str, Any] = msgspec.json.decode(body)
-        return _convert(lift(plain, v))
+        # Through bytes again: parts of an event are kept as raw JSON.
+        body = msgspec.json.encode(lift(plain, v))
     return _decoder.decode(body)
-
-
-def _convert(plain: dict[str, Any]) -> Event:
-    event: Event = msgspec.convert(plain, Event)
-    return event
 
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -117,6 +117,7 @@ def fold_run(run: Run, event: e.Event, stamp: Stamp) -> Run:  # noqa: C901 (one 
                 state=to(RunState.RUNNING),
                 pid=event.pid,
                 isolation=event.isolation,
+                workspace=event.workspace,
                 conversation_id=event.conversation_id or run.conversation_id,
                 branch=event.branch,
                 base_commit=event.base_commit,

@@ -58,7 +58,7 @@ class Effect(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: str = ""
     paths: tuple[str, ...] = ()
     diff: str = ""
-    input: msgspec.Raw = msgspec.Raw(b"{}")
+    input: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     """What the tool was called with, as the agent wrote it; replaced by its beginning when too long."""
     cut: bool = False
     """A part was too long to be kept whole."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from podium.kernel.ids import ArtifactId, ChangeId, ProjectId, RunId, SessionId, TaskId, WorkerId
@@ -189,8 +188,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Ended without its own say (killed from outside): the Task may be re-run."""
     resets_at: datetime | None = None
     """When the provider's limit ends, where it says so."""
-    structured: msgspec.Raw | None = None
-    """The answer in the shape of the task's `output_schema`, as JSON."""
+    structured: Any = None
+    """The answer in the shape of the task's `output_schema`."""
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -214,7 +213,7 @@ class Task(Struct, frozen=True, kw_only=True):
     """The conversation that it goes on with."""
     fork: bool = False
     """It goes on with a copy of that conversation."""
-    output_schema: msgspec.Raw | None = None
+    output_schema: dict[str, Any] | None = None
     """JSON schema of the answer that the agent has to give."""
     reruns: int = 0
     run_id: RunId | None = None
@@ -260,6 +259,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """The agent program's own id of the session."""
     isolation: str | None = None
     pid: int | None = None
+    workspace: str = ""
+    """Its directory on its node."""
     branch: str | None = None
     base_commit: str | None = None
     outcome: Outcome | None = None

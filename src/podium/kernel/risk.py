@@ -8,9 +8,9 @@ import re
 from podium.kernel.inquiry import Effect, EffectKind, Risk
 
 _HIGH = re.compile(
-    r"""(^|[\s;&|(`])(
-        sudo | su\s | doas | rm\s+(-\w*[rf]|--recursive|--force) | mkfs | dd\s | shred | shutdown | reboot
-      | chmod\s+-R | chown\s+-R | kill(all)?\s | pkill\s | crontab | systemctl | iptables | mount\s
+    r"""(^|[\s;&|(`])(\S*/)?(
+        sudo | su\s | doas | rm\s[^;&|]*-(\w*[rf]|-recursive|-force) | mkfs | dd\s | shred | shutdown
+      | reboot | chmod\s+-R | chown\s+-R | kill(all)?\s | pkill\s | crontab | systemctl | iptables | mount\s
       | git\s+push | git\s+reset\s+--hard | git\s+clean | npm\s+publish | twine\s+upload | docker\s
       | kubectl\s | terraform\s | aws\s | gcloud\s | psql\s | mysql\s | ssh\s | scp\s | rsync\s
     )""",

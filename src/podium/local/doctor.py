@@ -15,6 +15,7 @@ from msgspec import Struct
 from podium import process
 from podium.client.api import Client
 from podium.kernel.errors import PodiumError
+from podium.local.programs import State, look
 
 MIN_GIT = (2, 36)
 MIN_FREE_BYTES = 2 * 1024**3
@@ -43,15 +44,24 @@ def examine(home: Path) -> Iterator[Finding]:
         next_step="read SECURITY.md before you point them at something dear",
     )
     yield _tree_kill()
-    for name, install in (("claude", "npm install -g @anthropic-ai/claude-code"),):
-        path = shutil.which(name)
-        yield Finding(
-            id=f"agent-{name}",
-            ok=True if path else None,
-            found=path or "not installed",
-            next_step="" if path else install,
-        )
+    yield from map(_program, look(home, os.environ))
     yield from _server(home)
+
+
+def _program(state: State) -> Finding:
+    program = state.program
+    name = f"agent-{program.name}"
+    if state.path is None:
+        return Finding(id=name, ok=None, found="not installed", next_step=program.install)
+    at = state.last_success
+    success = f"last success {at:%Y-%m-%d %H:%M} UTC" if at else "not used yet"
+    login = f"login: {state.login}" if state.login else "no login seen"
+    return Finding(
+        id=name,
+        ok=True if state.login or state.last_success else None,
+        found=f"{state.path}, {state.version}; {login}; {success}",
+        next_step="" if state.login or state.last_success else f"log in: {program.log_in}",
+    )
 
 
 def _git() -> Finding:

@@ -88,6 +88,41 @@ def list_artifacts(connection: Connection, *, limit: int, after: str | None, tas
     return _page(connection, query, table.c.id, after, limit)
 
 
+def list_inquiries(
+    connection: Connection,
+    *,
+    limit: int,
+    after: str | None,
+    state: str | None = None,
+    task: str | None = None,
+    run: str | None = None,
+) -> tuple[list[bytes], str | None]:
+    """Their rows, newest first, and where the next page begins."""
+    table = schema.inquiries
+    query = select(table.c.doc, table.c.id)
+    if state is not None:
+        query = query.where(table.c.state == state)
+    if task is not None:
+        query = query.where(table.c.task_id == task)
+    if run is not None:
+        query = query.where(table.c.run_id == run)
+    if after is not None:
+        query = query.where(table.c.id < after)
+    rows = connection.execute(query.order_by(table.c.id.desc()).limit(limit + 1)).all()
+    docs = [bytes(row[0]) for row in rows[:limit]]
+    return docs, str(rows[limit - 1][1]) if len(rows) > limit else None
+
+
+def list_of_task(
+    connection: Connection, table: Table, *, limit: int, after: str | None, task: str | None
+) -> bytes:
+    """Messages, sessions or grants: newest first, of one task when that is given."""
+    query = select(table.c.doc, table.c.id)
+    if task is not None:
+        query = query.where(table.c.task_id == task)
+    return _page(connection, query, table.c.id, after, limit)
+
+
 def show_task(connection: Connection, task_id: str) -> bytes:
     """The task with its prompt."""
     table = schema.tasks
@@ -98,12 +133,13 @@ def show_task(connection: Connection, task_id: str) -> bytes:
     return doc[:-1] + b',"prompt":' + _encode(row[1]) + b"}"
 
 
-def show(connection: Connection, table: Table, key: str, what: str) -> bytes:
+def show(connection: Connection, table: Table, key: str, what: str, *, hint: str = "") -> bytes:
     """One noun by the primary key of its table."""
     column = next(iter(table.primary_key.columns))
     row = connection.execute(select(table.c.doc).where(column == key)).first()
     if row is None:
-        raise NotFound(f"there is no {what} {key[:80]}", hint=f"list them with: podium {what}s list")
+        hint = hint or f"list them with: podium {what}s list"
+        raise NotFound(f"there is no {what} {key[:80]}", hint=hint)
     return bytes(row[0])
 
 

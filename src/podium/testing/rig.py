@@ -60,18 +60,20 @@ class Rig:
         """Server and worker at work; at the end both are cancelled and agents live on."""
         self.home.mkdir(parents=True, exist_ok=True)
         await self.store.open("rig")
+        watching = Watching(directory_watch())
         try:
             async with anyio.create_task_group() as tasks, Launcher() as launcher:
                 await tasks.start(self.engine.run)
                 self.launcher = launcher
-                self.worker = self._make_worker(launcher)
+                self.worker = self._make_worker(launcher, watching)
                 tasks.start_soon(self.worker.run)
                 yield self
                 tasks.cancel_scope.cancel()
         finally:
+            watching.close()
             await self.store.close()
 
-    def _make_worker(self, launcher: Launcher) -> Worker:
+    def _make_worker(self, launcher: Launcher, watching: Watching) -> Worker:
         bus = self.bus.worker_end()
         self.worker_home.open()
         settings = WorkerSettings(
@@ -83,7 +85,7 @@ class Rig:
             bus=bus,
             reporter=Reporter(bus, WORKER),
             launcher=launcher,
-            watching=Watching(directory_watch()),
+            watching=watching,
             git=self.git,
             execute=execute,
             upload=lambda path, **fields: self.upload(path, **fields),

@@ -244,6 +244,7 @@ class Attempt:
                 run_id=self.about.run_id,
                 pid=agent.pid if agent is not None else 0,
                 isolation=ISOLATION,
+                workspace=str(self.place.tree),
                 conversation_id=self.home.session(),
                 branch=branch,
                 base_commit=base,
@@ -310,7 +311,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _write_private(home: RunHome, name: str, content: bytes) -> None:
-    home.files.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.files.mkdir(exist_ok=True, mode=0o700)
     path = home.files / name
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)

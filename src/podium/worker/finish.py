@@ -62,7 +62,9 @@ class Finisher:
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
         reach("finish.reported")
-        await self._keep_output()
+        if outcome.succeeded:
+            self._context.home.note_success(self._order.agent.harness)
+        await self.keep_output()
         # A lost run is tried again in the same workspace.
         await tidy(self._context, self._home, self._place, keep_workspace=outcome.lost)
 
@@ -192,7 +194,7 @@ class Finisher:
         except PodiumError as error:
             return m.failure_of(error)
 
-    async def _keep_output(self) -> None:
+    async def keep_output(self) -> None:
         """After the end is recorded, so that nobody waits for it: the raw output as artifacts. `out` last and
         always, so that with it all is there."""
         run_id = self._order.run_id

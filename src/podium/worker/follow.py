@@ -206,6 +206,9 @@ class Follower:
             return Outcome(succeeded=False, reason=limit, exit_code=code, detail=self._limiter.detail(limit))
         stderr = read_tail(self._process / "err", STDERR_TAIL_BYTES)
         outcome: Outcome = self._harness.outcome(self._state, Exit(code=code, stderr=stderr))
+        if not isinstance(state, Exited) and self._harness.was_deaf(self._state, self._attempt.input.sent):
+            detail = "its holder died while it asked; it took that for a refusal"
+            return Outcome(succeeded=False, reason=Reason.KILLED, exit_code=code, detail=detail, lost=True)
         if self._attempt.home.halted() and not outcome.succeeded:
             detail = "stopped together with its worker"
             return Outcome(succeeded=False, reason=Reason.KILLED, exit_code=code, detail=detail, lost=True)

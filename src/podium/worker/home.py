@@ -48,7 +48,7 @@ class RunHome:
 
     def store_order(self, order: RunOrder) -> None:
         """From here on the run survives us; a loss of power only after `settle_order`."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.mkdir(exist_ok=True, mode=0o700)  # never a home that was moved away or removed
         _write_bytes(self._order, msgspec.json.encode(order), durable=False)
         reach("worker.order_stored")
 
@@ -140,6 +140,7 @@ class WorkerHome:
         self.mirrors = path / "mirrors"
         self.sessions = path / "sessions"
         self.logins = path / "logins"
+        self.successes = path / "successes"
 
     def open(self) -> None:
         for folder in (self.runs, self.workspaces, self.mirrors, self.sessions, self.logins):
@@ -152,6 +153,11 @@ class WorkerHome:
         """Where a run's program keeps its login and its conversation: who goes on with it needs the same."""
         if login_dir is not None:
             _write_bytes(self.logins / run_id, str(login_dir).encode())
+
+    def note_success(self, harness: str) -> None:
+        """For `doctor`: when an agent of this kind last did its work here."""
+        self.successes.mkdir(mode=0o700, exist_ok=True)
+        (self.successes / harness.replace("/", "_")).touch()
 
     def login_of(self, run_id: str | None) -> Path | None:
         if run_id is None:

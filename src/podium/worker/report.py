@@ -15,6 +15,7 @@ from podium.bus.base import WorkerBus
 from podium.harness.base import About, Partial
 from podium.kernel.errors import PodiumError
 from podium.kernel.ids import WorkerId
+from podium.worker.trouble import Trouble
 
 log = logging.getLogger("podium.worker")
 MAX_REPORTS = 512
@@ -33,6 +34,7 @@ class Reporter:
         self._filled = asyncio.Event()
         self._partials: deque[m.Partials] = deque(maxlen=MAX_PARTIALS)
         self._spoken = asyncio.Event()
+        self._refused = Trouble()
 
     async def report(self, report: m.RunReport) -> m.Receipt:
         """Waits through any absence of the server: agents go on, their spools grow, nothing is dropped."""
@@ -96,6 +98,7 @@ class Reporter:
                 log.debug("the server cannot take reports now: %s", error.message)
             else:
                 if isinstance(answer, m.Reported):
+                    self._refused.over("reports are taken again")
                     return answer.receipts
-                log.warning("reports not taken: %s", answer)
+                self._refused.say(f"reports not taken: {answer}")
             await anyio.sleep(RETRY_S)

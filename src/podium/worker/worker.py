@@ -23,11 +23,12 @@ from podium.process.probe import probe
 from podium.worker.answers import answer_output, answer_process
 from podium.worker.attempt import Attempt, Position, kill_everything
 from podium.worker.context import WorkerContext
-from podium.worker.finish import tidy
+from podium.worker.finish import Finisher, tidy
 from podium.worker.follow import Dropped
 from podium.worker.home import RunHome
 from podium.worker.janitor import finish_removals, keep_house
 from podium.worker.place import RunPlace
+from podium.worker.trouble import Trouble
 
 log = logging.getLogger("podium.worker")
 RETRY_S = 5.0
@@ -40,6 +41,7 @@ class Worker:
         self._attempts: dict[RunId, Attempt] = {}
         self._dropping: set[RunId] = set()
         self._renew_every_s = 5.0
+        self._unwelcome, self._unreadable = Trouble(), Trouble()
         self._tasks: anyio.abc.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -79,8 +81,9 @@ class Worker:
             )
         )
         if not isinstance(answer, m.Welcome):
-            log.warning("the server did not welcome us: %s", answer)
+            self._unwelcome.say(f"the server did not welcome us: {answer}")
             return
+        self._unwelcome.over("the server welcomes us again")
         self._renew_every_s = answer.renew_every_s
         orders = {home.run_id: order for home, order in held}
         for resume in answer.resume:
@@ -109,8 +112,9 @@ class Worker:
                 continue
             except OSError as error:
                 # Moved away, unmounted: nothing is said, for "I hold none" would be a lie with consequences.
-                log.warning("leases not renewed, the home cannot be read: %s", error)
+                self._unreadable.say(f"leases not renewed, the home cannot be read: {error}")
                 continue
+            self._unreadable.over("the home can be read again")
             if isinstance(answer, m.Renewed):
                 for run_id in answer.refused:
                     self._drop(run_id)
@@ -173,7 +177,10 @@ class Worker:
             return
         self._dropping.add(order.run_id)  # a second welcome meanwhile must not tidy beside us
         try:
-            await tidy(self._context, self._home.run(order.run_id), RunPlace(self._context, order))
+            home = self._home.run(order.run_id)
+            attempt = Attempt(self._context, home, order, Position(), settle_older=self._settle_older)
+            await Finisher(attempt).keep_output()
+            await tidy(self._context, home, attempt.place)
         finally:
             self._dropping.discard(order.run_id)
 
@@ -196,11 +203,21 @@ class Worker:
                 return
             except Exception:
                 log.exception("%s could not go on; tried again in %g s", run_id, RETRY_S)
-                await anyio.sleep(RETRY_S)
-                attempt = self._again(attempt)
-                continue
+                if await self._is_still_held(attempt.home):
+                    attempt = self._again(attempt)
+                    continue
             self._attempts.pop(run_id, None)
             return
+
+    async def _is_still_held(self, home: RunHome) -> bool:
+        """After a pause, and once the place where runs are kept is there. A run without its order on the disk
+        is not begun anew: its agent may have worked already, and a home that was removed stays removed."""
+        await anyio.sleep(RETRY_S)
+        while home.order() is None:
+            if self._home.runs.is_dir():
+                return False
+            await anyio.sleep(RETRY_S)
+        return True
 
     def _again(self, attempt: Attempt) -> Attempt:
         position = Position(phase=attempt.phase)

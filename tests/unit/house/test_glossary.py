@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from podium.kernel import nouns
+from podium.kernel import inquiry, nouns, session
 from podium.kernel.states import (
     RUN_TERMINAL,
     TASK_TERMINAL,
     ChangeState,
+    InquiryState,
+    MessageState,
     RunState,
     TaskState,
 )
 from podium.kernel.status import STATUSES
 
 TEXT = (Path(__file__).resolve().parents[3] / "GLOSSARY.md").read_text()
-PARTS = {"CheckResult", "CancelIntent", "KeptOutput"}
+PARTS = {"CheckResult", "CancelIntent", "KeptOutput", "McpServer", "Answer"}
 """Parts of other nouns, explained with them."""
 
 
@@ -35,8 +37,9 @@ def section(title: str) -> str:
 def test_every_noun_of_the_kernel_is_explained() -> None:
     ours = {
         name
-        for name, kind in inspect.getmembers(nouns, inspect.isclass)
-        if issubclass(kind, Struct) and kind.__module__ == nouns.__name__
+        for room in (nouns, inquiry, session)
+        for name, kind in inspect.getmembers(room, inspect.isclass)
+        if issubclass(kind, Struct) and kind.__module__ == room.__name__
     }
     assert sorted(name for name in ours - PARTS if f"| **{name}** |" not in TEXT) == []
 
@@ -46,6 +49,8 @@ def test_every_noun_of_the_kernel_is_explained() -> None:
     [
         ("Task", TaskState, TASK_TERMINAL),
         ("Run", RunState, RUN_TERMINAL),
+        ("Inquiry", InquiryState, frozenset(InquiryState) - {InquiryState.OPEN}),
+        ("Message", MessageState, frozenset({MessageState.COMPLETED, MessageState.UNDELIVERED})),
         ("Change", ChangeState, frozenset({ChangeState.LANDED, ChangeState.REJECTED, ChangeState.ARCHIVED})),
     ],
 )

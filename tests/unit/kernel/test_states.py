@@ -11,6 +11,8 @@ import pytest
 from podium.kernel.errors import IllegalMove
 from podium.kernel.states import (
     CHANGE_MOVES,
+    INQUIRY_MOVES,
+    MESSAGE_MOVES,
     RUN_MOVES,
     RUN_TERMINAL,
     TASK_MOVES,
@@ -33,7 +35,14 @@ def arrows_of(heading: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("heading", "moves"), [("Task", TASK_MOVES), ("Run", RUN_MOVES), ("Change", CHANGE_MOVES)]
+    ("heading", "moves"),
+    [
+        ("Task", TASK_MOVES),
+        ("Run", RUN_MOVES),
+        ("Change", CHANGE_MOVES),
+        ("Inquiry", INQUIRY_MOVES),
+        ("Message", MESSAGE_MOVES),
+    ],
 )
 def test_the_lifecycle_document_draws_exactly_the_legal_moves(heading, moves):
     legal = {(str(source), str(target)) for source, targets in moves.items() for target in targets}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from podium.process import relay as relay_module
@@ -137,18 +137,20 @@ def test_lines_longer_than_a_piece_arrive_whole(bench: Bench) -> None:
 
 LINE = st.one_of(
     st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")),
-    st.sampled_from([b"\x07", b"\x0515", b"\x05", b"\x18", b"x\x18", b"\x07\x18", b"", b"\x01odd"]),
+    st.sampled_from([b"\x07", b"\x0515", b"\x05", b"\x04", b"\x18", b"x\x18", b"\x07\x18", b"", b"\x01odd"]),
 )
 
 
 @given(lines=st.lists(LINE, max_size=20), cuts=st.lists(st.integers(0, 800), max_size=5))
+@example(lines=[b"\x0515", b"\x04", b"\x0515", b"late"], cuts=[])
 def test_what_is_relayed_does_not_depend_on_how_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], cuts: list[int]
 ) -> None:
     data = b"".join(line + b"\n" for line in lines)
     alive = [line for line in lines if not line.endswith(b"\x18")]
-    if b"\x04" in alive:
-        del alive[alive.index(b"\x04") :]
+    close = alive.index(b"\x04") if b"\x04" in alive else len(alive)
+    fed = [line for line in alive[:close] if not line or line[0] >= 9]  # nothing more once it is closed
+    asked = [line for line in alive if line and line[0] < 9 and len(line) <= 16 and line != b"\x04"]
     bench = Bench(tmp_path_factory.mktemp("relay") / "in")
     controls, written = [], 0
     try:
@@ -156,8 +158,7 @@ def test_what_is_relayed_does_not_depend_on_how_it_was_written(
             controls += bench.append(data[written : max(cut, written)])
             written = max(cut, written)
             bench.receive()
-        assert bench.received == b"".join(line + b"\n" for line in alive if not line or line[0] >= 9)
-        short = [line for line in alive if line and line[0] < 9 and len(line) <= 16]
-        assert [line for line in controls if line in short] == short
+        assert bench.received == b"".join(line + b"\n" for line in fed)
+        assert controls == asked, "a closed input still takes signals and the kill"
     finally:
         bench.close()

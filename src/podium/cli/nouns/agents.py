@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,11 @@ def show_agent(name: str, as_json: bool, field: str | None) -> None:
                 ("harness", agent.harness),
                 ("model", agent.model),
                 ("may", agent.permissions),
+                ("login", agent.login),
+                (
+                    "MCP servers",
+                    ", ".join(f"{s.name}: {s.url or shlex.join(s.argv)}" for s in agent.mcp_servers),
+                ),
                 ("options", _options(agent.options)),
                 ("environment", ", ".join(agent.env)),
                 (
@@ -67,10 +73,20 @@ def show_agent(name: str, as_json: bool, field: str | None) -> None:
 @click.option("--env", multiple=True, help="Name of a variable that the agent may see; repeatable.")
 @click.option(
     "--permissions",
-    type=click.Choice(("edit", "full")),
+    type=click.Choice(("edit", "ask", "full")),
     default="edit",
     show_default=True,
-    help="What the agent may do without asking.",
+    help="What it may do without asking: change files and run checks, only look, or everything.",
+)
+@click.option(
+    "--login",
+    default="user",
+    show_default=True,
+    help="user (of its program), isolated (one of Podium's own), or key:NAME.",
+)
+@click.option("--mcp", multiple=True, help="NAME=URL or NAME=COMMAND of an MCP server; repeatable.")
+@click.option(
+    "--mcp-secret", multiple=True, help="SERVER/HEADER=key:NAME, or SERVER/VARIABLE=key:NAME; repeatable."
 )
 @click.argument("argv", nargs=-1)
 @json_options
@@ -79,7 +95,9 @@ def add_agent(name: str, argv: Sequence[str], as_json: bool, field: str | None, 
     options = dict(_pair(text) for text in given.pop("options"))
     if argv:
         options["argv"] = json.dumps(list(argv))
-    agent = connect().define_agent(name, options=options, **{**given, "env": list(given["env"])})
+    servers = _servers(given.pop("mcp"), given.pop("mcp_secret"))
+    given = {**given, "env": list(given["env"]), "mcp_servers": servers}
+    agent = connect().define_agent(name, options=options, **given)
     if not shown(agent, as_json, field):
         click.echo(agent.name)
 
@@ -93,6 +111,30 @@ def remove_agent(name: str) -> None:
 
 def _options(options: dict[str, str]) -> str:
     return "  ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _servers(given: Sequence[str], secrets: Sequence[str]) -> list[dict[str, Any]]:
+    """MCP servers from `NAME=URL`, `NAME=COMMAND` and the secrets that they are given."""
+    servers: dict[str, dict[str, Any]] = {}
+    for text in given:
+        name, _, place = text.partition("=")
+        if not name or not place.strip() or name in servers:
+            raise InvalidRequest(
+                f"{text!r} is no MCP server", hint="write NAME=URL or NAME=COMMAND, each once"
+            )
+        is_url = place.startswith(("http://", "https://"))
+        where = {"url": place} if is_url else {"argv": shlex.split(place)}
+        servers[name] = {"name": name, "secrets": {}, **where}
+    for text in secrets:
+        target, _, reference = text.partition("=")
+        name, _, field = target.partition("/")
+        if name not in servers or not field:
+            # Not repeated: somebody may have typed the secret itself.
+            raise InvalidRequest(
+                f"--mcp-secret {target!r} names no server of --mcp", hint="write SERVER/HEADER=key:NAME"
+            )
+        servers[name]["secrets"][field] = reference
+    return list(servers.values())
 
 
 def _pair(text: str) -> tuple[str, str]:

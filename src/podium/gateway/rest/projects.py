@@ -1,12 +1,16 @@
-"""Projects: add (the repository is tried first), list, show, remove. Named by id or by name."""
+"""Projects: add (the repository is tried first), list, show, remove, trust files. Named by id or by name."""
 
 from __future__ import annotations
 
-from litestar import Response, delete, get, post
+from typing import Annotated
+
+from litestar import Response, delete, get, post, put
+from msgspec import Meta, Struct
 from sqlalchemy import Connection, select
 
-from podium.engine.commands import AddProject, add_project, remove_project
+from podium.engine.commands import AddProject, add_project, project_of, remove_project
 from podium.engine.repositories import canonical_repository
+from podium.engine.trust import TrustFile, trust_file
 from podium.gateway.api import (
     GONE,
     Api,
@@ -94,6 +98,45 @@ async def remove_one(request: Ask) -> Response[bytes]:
     return await change(request, b"", effect)
 
 
+class TrustedFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    path: Annotated[str, Meta(max_length=200)]
+
+
+@put(
+    "/projects/{id:str}/trusted-files",
+    opt=about(
+        "Honour a configuration file of the repository while its content has this hash.",
+        body=TrustFile,
+        answer=Project,
+        changes=True,
+    ),
+)
+async def trust_one(request: Ask) -> Response[bytes]:
+    reference, who = str(request.path_params["id"]), by(request)
+    ask, raw = await body_of(request, TrustFile)
+
+    def effect(unit: Unit) -> Answer:
+        return made(trust_file(unit, project_of(unit, reference), ask.path, ask.sha256, by=who))
+
+    return await change(request, raw, effect)
+
+
+@delete(
+    "/projects/{id:str}/trusted-files",
+    status_code=200,
+    opt=about("Honour that file no longer.", query=TrustedFile, answer=Project, changes=True),
+)
+async def distrust_one(request: Ask) -> Response[bytes]:
+    reference, who = str(request.path_params["id"]), by(request)
+    ask = query_of(request, TrustedFile)
+
+    def effect(unit: Unit) -> Answer:
+        return made(trust_file(unit, project_of(unit, reference), ask.path, None, by=who))
+
+    # What is asked stands in the query here: it takes the body's place in what a key stands for.
+    return await change(request, bytes(request.scope["query_string"]), effect)
+
+
 async def _answered_before(api: Api, key: Key | None) -> Answer | None:
     """What was answered under `key`, so that a repeat does not depend on the repository being there."""
     if key is None:
@@ -119,4 +162,4 @@ def _doc(connection: Connection, reference: str) -> bytes:
     return bytes(row[0])
 
 
-ROUTES = [add_one, list_them, show_one, remove_one]
+ROUTES = [add_one, list_them, show_one, remove_one, trust_one, distrust_one]

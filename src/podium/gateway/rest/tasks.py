@@ -70,10 +70,18 @@ class Waited(Struct, frozen=True, kw_only=True):
 async def open_one(request: Ask) -> Response[bytes]:
     ask, raw = await body_of(request, OpenTask)
     api, who = api_of(request), by(request)
-    organisation = api.engine.settings.organisation
+    settings = api.engine.settings
 
     def effect(unit: Unit) -> Answer:
-        return made(open_task(unit, ask, by=who, ids=api.engine.ids, organisation=organisation), 201)
+        task = open_task(
+            unit,
+            ask,
+            by=who,
+            ids=api.engine.ids,
+            organisation=settings.organisation,
+            harnesses=settings.harnesses,
+        )
+        return made(task, 201)
 
     answer = await change(request, raw, effect)
     api.engine.wake()
@@ -130,9 +138,12 @@ async def cancel_one(request: Ask) -> Response[bytes]:
 async def retry_one(request: Ask) -> Response[bytes]:
     task_id, api, who = id_of(request, "task"), api_of(request), by(request)
     _, raw = await body_of(request, Nothing)
-    answer = await change(
-        request, raw, lambda unit: made(retry_task(unit, task_id, by=who, ids=api.engine.ids), 201)
-    )
+    harnesses = api.engine.settings.harnesses
+
+    def effect(unit: Unit) -> Answer:
+        return made(retry_task(unit, task_id, by=who, ids=api.engine.ids, harnesses=harnesses), 201)
+
+    answer = await change(request, raw, effect)
     api.engine.wake()
     return answer
 

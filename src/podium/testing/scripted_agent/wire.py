@@ -97,6 +97,8 @@ class Inbox:
         match said:
             case {"type": "interrupt"}:
                 self.interrupted = True
+                if isinstance(said.get("id"), str):
+                    emit("message", id=said["id"], state="completed")
             case {"type": "answer", "id": str(ask), "decision": str(decision)}:
                 self.answers.setdefault(ask, decision)
             case {"type": "message", "id": str(), "text": str()}:

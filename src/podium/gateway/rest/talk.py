@@ -1,0 +1,117 @@
+"""Messages to agents that work: send, interrupt, list, show."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Response, get, post
+from msgspec import Struct
+
+from podium.engine.talk import SendMessage, send_message
+from podium.gateway.api import (
+    Ask,
+    Nothing,
+    Page,
+    api_of,
+    body_of,
+    by,
+    change,
+    id_of,
+    made,
+    page_after,
+    query_of,
+    send_json,
+)
+from podium.gateway.routes import Listed, about
+from podium.kernel.ids import RunId
+from podium.kernel.session import Message, Mode
+from podium.store import queries, schema
+from podium.store.idempotency import Answer
+from podium.store.unit import Unit
+
+
+class Interrupt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /tasks/{id}/interrupt`. Without text the agent stops and waits for the next message."""
+
+    text: str = ""
+
+
+@post(
+    "/tasks/{id:str}/messages",
+    opt=about(
+        "Say something to the agent of a task. `mode` of the answer tells whether it steers the turn that "
+        "runs, is queued behind it, or interrupts it.",
+        body=SendMessage,
+        answer=Message,
+        status=201,
+        changes=True,
+    ),
+)
+async def send_one(request: Ask) -> Response[bytes]:
+    ask, raw = await body_of(request, SendMessage)
+    return await _send(request, ask, raw)
+
+
+@post(
+    "/tasks/{id:str}/interrupt",
+    opt=about(
+        "Stop the turn that runs; the agent and its conversation stay.",
+        body=Interrupt,
+        answer=Message,
+        status=201,
+        changes=True,
+    ),
+)
+async def interrupt_one(request: Ask) -> Response[bytes]:
+    ask, raw = await body_of(request, Interrupt)
+    return await _send(request, SendMessage(text=ask.text, mode=Mode.INTERRUPT), raw)
+
+
+async def _send(request: Ask, ask: SendMessage, raw: bytes) -> Response[bytes]:
+    task_id, api, who = id_of(request, "task"), api_of(request), by(request)
+    harnesses = api.engine.settings.harnesses
+    to_tell: list[RunId] = []
+
+    def effect(unit: Unit) -> Answer:
+        message = send_message(unit, task_id, ask, by=who, ids=api.engine.ids, harnesses=harnesses)
+        to_tell[:] = [message.run_id]
+        return made(message, 201)
+
+    answer = await change(request, raw, effect)
+    api.engine.tell_later(*to_tell)
+    return answer
+
+
+@get(
+    "/tasks/{id:str}/messages",
+    opt=about("Messages to the agent of a task, newest first.", query=Page, answer=Listed[Message]),
+)
+async def list_them(request: Ask) -> Response[bytes]:
+    task_id, ask, api = id_of(request, "task"), query_of(request, Page), api_of(request)
+    after = page_after(ask, "message")
+    page = await api.store.reader.run(
+        lambda c: queries.list_of_task(c, schema.messages, limit=ask.limit, after=after, task=task_id)
+    )
+    if msgspec.json.decode(page, type=_Peeked).items == []:
+        # Nothing said, or no such task: the second is an error.
+        await api.store.reader.run(lambda c: queries.show(c, schema.tasks, task_id, "task"))
+    return send_json(page)
+
+
+class _Peeked(Struct, frozen=True):
+    items: list[msgspec.Raw]
+
+
+@get("/messages/{id:str}", opt=about("One message, and what became of it.", answer=Message))
+async def show_one(request: Ask) -> Response[bytes]:
+    query_of(request, Nothing)
+    message_id = id_of(request, "message")
+    return send_json(
+        await api_of(request).store.reader.run(
+            lambda c: queries.show(
+                c, schema.messages, message_id, "message", hint="those of a task: GET /tasks/{id}/messages"
+            )
+        )
+    )
+
+
+ROUTES = [send_one, interrupt_one, list_them, show_one]
