@@ -138,6 +138,8 @@ class CodexBench:
     program: Path
     url: str
     environ: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
+    """Variables that only the program sees."""
 
     def __post_init__(self) -> None:
         self.workspace = self.folder / "workspace"
@@ -227,7 +229,13 @@ class CodexBench:
             process = subprocess.Popen(
                 plan.argv,
                 cwd=self.workspace,
-                env={"PATH": self.environ["PATH"], "HOME": self.environ["HOME"], **fixed, **plan.env},
+                env={
+                    "PATH": self.environ["PATH"],
+                    "HOME": self.environ["HOME"],
+                    **fixed,
+                    **plan.env,
+                    **self.extra,
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.server
 import json
 import random
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from podium.harness.base import Said
+from podium.harness.codex import Codex
 from podium.harness.codex_launch import CONFIG
 from podium.kernel import events as e
 from podium.kernel.errors import AuthRequired
@@ -27,7 +34,6 @@ pytestmark = pytest.mark.timeout(900)  # the first test may have to install the 
 
 CLASSIC = "gpt-5.5"
 """A model that is offered a shell and `apply_patch` as tools of their own."""
-CODING = "gpt-6-codex"
 EDIT = {"tool": "edit", "input": {"path": "add.py", "old": "    return a - b", "new": "    return a + b"}}
 WAIT = shell("python3 -c 'import signal; signal.pause()'")
 
@@ -205,9 +211,17 @@ def test_what_leaves_the_sandbox_is_asked_with_its_exact_command(
     assert ended.said == ["So be it."]
 
 
-def test_the_sandbox_lets_no_command_and_no_edit_out_of_the_workspace_unasked(codex: CodexBench) -> None:
+def apart(request: pytest.FixtureRequest) -> Path:
+    held = tempfile.TemporaryDirectory(dir="/var/tmp")
+    request.addfinalizer(held.cleanup)
+    return Path(held.name)
+
+
+def test_the_sandbox_lets_no_command_and_no_edit_out_of_the_workspace_unasked(
+    codex: CodexBench, request: pytest.FixtureRequest
+) -> None:
     # The sandbox leaves the directories for temporary files open, and there the tests' own ones are.
-    place = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    place = apart(request)
     outside, patched = place / "outside.txt", place / "patched.txt"
     calls = [shell(f"touch {outside}; echo $? > code"), write(str(patched))]
     ended = codex.run(playing({"calls": calls}, {"say": "No."}), model=CLASSIC)
@@ -339,6 +353,7 @@ def test_messages_at_the_very_end_of_a_turn_are_neither_lost_nor_doubled(codex: 
 
 
 def test_a_message_that_the_conversation_holds_is_named_when_it_goes_on(codex: CodexBench) -> None:
+<<<<<<< HEAD
     def act(fact: e.RunFact, talk: Talk) -> None:
         if isinstance(fact, e.RunToolCalled):
             talk.say(1, "This.")
@@ -352,6 +367,15 @@ def test_a_message_that_the_conversation_holds_is_named_when_it_goes_on(codex: C
     from podium.harness.base import Said
     from podium.harness.codex import Codex
 
+=======
+    killed = codex.run(
+        playing({"calls": [shell("sleep 1")]}, {"delay_ms": 5000, "say": "Heard."}),
+        do=lambda fact, talk: (
+            talk.say(1, "This.") if isinstance(fact, e.RunToolCalled)
+            else talk.kill() if isinstance(fact, e.MessageStarted) else None
+        ),
+    )  # fmt: skip
+>>>>>>> w-e
     said = tuple(Said(id=message_id(number), text="This.", mode=Mode.STEER) for number in (1, 2))
     request = codex.request("x", conversation_id=killed.conversation, opening="again", said=said)
     assert Codex(request.about).launch(request).taken == (message_id(1),)
@@ -417,6 +441,59 @@ def test_its_commands_do_not_see_the_key(codex: CodexBench) -> None:
     [returned] = ended.of(e.RunToolReturned)
     assert "PATH=" in returned.output
     assert "very-secret" not in returned.output
+
+
+def test_tokens_that_are_refreshed_stay_the_users_own(codex: CodexBench) -> None:
+    provider = f'base_url = "{codex.url}/v1"\nwire_api = "responses"\nrequires_openai_auth = true\n'
+    config = f'model_provider = "sim"\n[model_providers.sim]\nname = "sim"\n{provider}'
+    (codex.user / "config.toml").write_text(config)
+    auth = codex.user / "auth.json"
+    auth.write_text(json.dumps(login_of_a_subscription("first", expires=1_600_000_000)))
+    fresh = login_of_a_subscription("second", expires=1_999_999_999)["tokens"]
+    with answering(json.dumps(fresh).encode()) as url:
+        codex.extra["CODEX_REFRESH_TOKEN_URL_OVERRIDE"] = url
+        ended = codex.run(playing({"say": "One."}))
+    assert ended.said == ["One."], ended.outcome
+    assert json.loads(auth.read_text())["tokens"]["refresh_token"] == "second"
+    assert (codex.keep / "codex" / "user" / "auth.json").readlink() == auth
+
+
+def login_of_a_subscription(refresh: str, *, expires: int) -> dict[str, Any]:
+    about = {"chatgpt_plan_type": "pro", "chatgpt_account_id": "acc", "chatgpt_user_id": "u"}
+    claims = {"email": "a@b.c", "exp": expires, "https://api.openai.com/auth": about}
+    parts = [base64.urlsafe_b64encode(json.dumps(one).encode()) for one in ({"alg": "none"}, claims)]
+    token = ".".join([*(part.decode().rstrip("=") for part in parts), "c2ln"])
+    tokens = {"id_token": token, "access_token": token, "refresh_token": refresh, "account_id": "acc"}
+    return {
+        "auth_mode": "chatgpt",
+        "OPENAI_API_KEY": None,
+        "tokens": tokens,
+        "last_refresh": "2024-01-01T00:00:00Z",
+    }
+
+
+@contextlib.contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """A server that has one answer."""
+
+    class One(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), One) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/oauth/token"
+        finally:
+            server.shutdown()
 
 
 def test_without_any_login_the_line_to_type_is_told(codex: CodexBench) -> None:

@@ -58,7 +58,7 @@ def _as_user(request: LaunchRequest, folder: Path, env: dict[str, str]) -> Login
     own = user_home(request.environ)
     settings, variables = _endpoint(own, request.environ)
     if variables is None:
-        # The program rewrites this file in place when it refreshes its tokens, through the link too.
+        # When it refreshes its tokens, it follows the link and replaces the user's file: both stay logged in.
         if not (own / AUTH).exists():
             raise _nobody("codex login")
         links = {str(folder / AUTH): own / AUTH}
