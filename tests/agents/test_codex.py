@@ -353,7 +353,6 @@ def test_messages_at_the_very_end_of_a_turn_are_neither_lost_nor_doubled(codex: 
 
 
 def test_a_message_that_the_conversation_holds_is_named_when_it_goes_on(codex: CodexBench) -> None:
-<<<<<<< HEAD
     def act(fact: e.RunFact, talk: Talk) -> None:
         if isinstance(fact, e.RunToolCalled):
             talk.say(1, "This.")
@@ -364,18 +363,6 @@ def test_a_message_that_the_conversation_holds_is_named_when_it_goes_on(codex: C
             talk.kill()
 
     killed = codex.run(playing({"calls": [shell("sleep 1")]}, {"delay_ms": 5000, "say": "Heard."}), do=act)
-    from podium.harness.base import Said
-    from podium.harness.codex import Codex
-
-=======
-    killed = codex.run(
-        playing({"calls": [shell("sleep 1")]}, {"delay_ms": 5000, "say": "Heard."}),
-        do=lambda fact, talk: (
-            talk.say(1, "This.") if isinstance(fact, e.RunToolCalled)
-            else talk.kill() if isinstance(fact, e.MessageStarted) else None
-        ),
-    )  # fmt: skip
->>>>>>> w-e
     said = tuple(Said(id=message_id(number), text="This.", mode=Mode.STEER) for number in (1, 2))
     request = codex.request("x", conversation_id=killed.conversation, opening="again", said=said)
     assert Codex(request.about).launch(request).taken == (message_id(1),)
