@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench import figure_http, figure_run, figure_start, figure_store, figure_stream
+from bench import (
+    figure_http,
+    figure_run,
+    figure_start,
+    figure_store,
+    figure_stream,
+    figure_talk,
+)
 from bench.figure import Measurement
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     *figure_start.MEASUREMENTS,
     *figure_run.MEASUREMENTS,
     *figure_stream.MEASUREMENTS,
+    *figure_talk.MEASUREMENTS,
     *figure_store.MEASUREMENTS,
     *figure_http.MEASUREMENTS,
 )
