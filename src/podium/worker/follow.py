@@ -39,6 +39,9 @@ SAVE_EVERY_BYTES = 4 * 1024 * 1024
 BATCH_BYTES = 256 * 1024
 """Read at once: a flood costs memory by the batch, several times over on its way to the disk."""
 MAX_JOINED = 64 * 1024
+HOLD_BACK_BYTES = 64 * 1024
+"""Output that tells nothing to record (text while it is being said) and is not committed by itself: every
+commit that it does not cause is one that a fact does not wait behind."""
 
 
 class Dropped(Exception):
@@ -115,7 +118,11 @@ class Follower:
             facts = _join_said(facts)
         if partials:
             self._attempt.context.reporter.mention(self._attempt.about, partials)
-        await self._report(frames[-1].end, state, facts)
+        if facts or frames[-1].end - self.offset > HOLD_BACK_BYTES:
+            await self._report(frames[-1].end, state, facts)
+        else:
+            # Nothing to record: it travels with the next fact. Decoded again after a crash it is the same.
+            self._state = state
         await self._speak()
 
     async def _speak(self) -> None:
