@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.agents import cli
-from tests.agents.codex_driving import CodexBench
+from tests.agents.codex_driving import CONFIG, CodexBench
 from tests.agents.driving import Bench
 
 
@@ -82,3 +82,13 @@ def codex_program() -> Path:
 @pytest.fixture
 def codex(tmp_path: Path, codex_program: Path, model_url: str) -> CodexBench:
     return CodexBench(tmp_path, codex_program, model_url)
+
+
+@pytest.fixture
+def users(tmp_path: Path, login: None, model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both programs with a user's own configuration."""
+    folder = tmp_path / "user" / ".codex"
+    folder.mkdir()
+    (folder / "config.toml").write_text(CONFIG.format(url=model_url))
+    monkeypatch.setenv("SIM_API_KEY", "dummy")
+    monkeypatch.setenv("IS_SANDBOX", "1")

@@ -14,7 +14,6 @@ from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Check, Permissions, Task
 from podium.kernel.states import InquiryState, TaskState
 from podium.testing.rig import Rig
-from tests.agents.codex_driving import CONFIG
 from tests.agents.driving import playing, shell
 from tests.agents.test_through_the_worker import log
 from tests.integration.runs.test_conversations import an_open_one, answer, inquiries, kill_holder
@@ -25,16 +24,6 @@ ENDS_WITHIN_S = 240.0
 MANY = 12
 MADE = Check(name="made", argv=("test", "-s", "made.txt"))
 MAKE = shell("echo made > made.txt")
-
-
-@pytest.fixture
-def users(tmp_path: Path, login: None, model_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both programs with a user's own configuration."""
-    folder = tmp_path / "user" / ".codex"
-    folder.mkdir()
-    (folder / "config.toml").write_text(CONFIG.format(url=model_url))
-    monkeypatch.setenv("SIM_API_KEY", "dummy")
-    monkeypatch.setenv("IS_SANDBOX", "1")
 
 
 async def agents(rig: Rig, claude: Path, codex: Path, permissions: Permissions) -> None:

@@ -75,7 +75,7 @@ class ClaudeState(Struct, frozen=True, kw_only=True):
     background: int = 0
     asks: tuple[PendingAsk, ...] = ()
     rejected: tuple[str, ...] = ()
-    """Tokens of asks whose calls were not carried out."""
+    """Tokens of asks whose calls were not carried out, and calls refused without being asked for."""
     strange: tuple[str, ...] = ()
     """Requests of the program that we refuse."""
     done: tuple[str, ...] = ()
@@ -279,7 +279,9 @@ def _follow(state: ClaudeState, said: dict[str, Any]) -> ClaudeState:
         case "user", _:
             results, refused = tool_results_of(said), rejections_of(said)
             left = tuple(ask for ask in state.asks if ask.call_id not in results)
-            rejected = tuple(ask.token for ask in state.asks if ask.call_id in refused)
+            tokens = {ask.call_id: ask.token for ask in state.asks}
+            # Once its input has ended the program refuses by itself, without asking.
+            rejected = tuple(tokens.get(call_id, f"call:{call_id[:200]}") for call_id in sorted(refused))
             return replace(state, asks=left, rejected=(*state.rejected, *rejected)[-MAX_ASKS:])
     return state
 
