@@ -40,7 +40,7 @@ def test_an_agent_of_ones_own_harness_works_and_unknown_names_list_it(home):
     assert done["state"]["word"] == "done"
     refused = home.cli("agents", "add", "other", "--harness", "thine")
     assert refused.returncode == 1
-    assert "claude_code, command, mine, scripted" in refused.stderr
+    assert "claude_code, codex, command, mine, scripted" in refused.stderr
     shown = home.cli("doctor", "--config").stdout
     line = next(line for line in shown.splitlines() if line.startswith("harnesses.mine"))
     assert "my_harness:Mine" in line

@@ -36,7 +36,7 @@ NET_S = 2.0
 STDERR_TAIL_BYTES = 8 * 1024
 SAVE_EVERY_BYTES = 4 * 1024 * 1024
 """How much consumed output may lie uncompressed on the disk."""
-BATCH_BYTES = 256 * 1024
+BATCH_BYTES = 64 * 1024
 """Read at once: a flood costs memory by the batch, several times over on its way to the disk."""
 MAX_JOINED = 64 * 1024
 HOLD_BACK_BYTES = 64 * 1024
