@@ -46,6 +46,9 @@ def telling(given: Any) -> str:
     for name in _TELLING:
         if isinstance(given.get(name), str) and given[name].strip():
             return str(given[name])
+    changes = given.get("changes")
+    if isinstance(changes, list) and changes and all(isinstance(one, dict) for one in changes):
+        return ", ".join(str(one.get("path", "")) for one in changes)
     return "  ".join(
         f"{key}={value if isinstance(value, str) else _json(value)}" for key, value in given.items()
     )

@@ -70,6 +70,7 @@ def test_the_most_telling_argument_goes_first() -> None:
     assert telling({"content": "x", "file_path": "a.py"}) == "a.py"
     assert telling({"command": " ", "path": "a"}) == "a"
     assert telling([1, 2]) == "[1,2]"
+    assert telling({"changes": [{"path": "a.py", "kind": {}}, {"path": "b.py"}]}) == "a.py, b.py"
 
 
 def test_a_command_is_shown_with_all_that_a_decision_needs(capsys: pytest.CaptureFixture[str]) -> None:
