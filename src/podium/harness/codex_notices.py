@@ -111,6 +111,7 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
         busy=False,
         turn_id="",
         calls=() if stopped else state.calls,
+        stopped=state.calls if stopped else state.stopped,
         asks=(),
         outcome=outcome,
         retried=None,
@@ -144,6 +145,8 @@ def _item_completed(state: CodexState, voice: Voice, params: Params) -> Told:
             text = word(item, "text")
             state = replace(state, answer=text if len(text.encode()) <= MAX_ANSWER else "")
         return state, words
+    if call.call_id in state.stopped:
+        return state, ()
     # Some calls are told only when they have ended.
     begun = () if call.call_id in state.calls else (call,)
     calls = tuple(one for one in state.calls if one != call.call_id)

@@ -35,6 +35,8 @@ class CodexState(Struct, frozen=True, kw_only=True):
     turn_id: str = ""
     busy: bool = True
     calls: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    """Calls that ended with their turn; what they still say is not told again."""
     change_id: str = ""
     change: str = ""
     asks: tuple[Ask, ...] = ()

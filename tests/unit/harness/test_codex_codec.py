@@ -109,6 +109,15 @@ def test_an_ask_waits_until_its_answer_stands_in_the_input_and_is_withdrawn_with
     assert HARNESS.answer(state, Reply(reply_token=asked.reply_token, decision=Decision.ALLOW)) is None
 
 
+def test_a_call_that_ended_with_its_turn_is_not_told_again_when_it_is_heard_of_late() -> None:
+    item = {"type": "commandExecution", "id": "c", "command": "sleep 9", "cwd": "/w", "status": "failed"}
+    state, _ = after(*RUNNING, note("item/started", item=item))
+    state, told = after(ended("interrupted"), state=state)
+    assert [fact.output for fact in told if isinstance(fact, e.RunToolReturned)] == ["interrupted"]
+    _, told = after(note("item/completed", item=item), state=state)
+    assert told == []
+
+
 def test_a_server_that_is_never_there_is_given_up() -> None:
     info = {"responseStreamDisconnected": {"httpStatusCode": None}}
     waiting = note("error", willRetry=True, error={"message": "waiting", "codexErrorInfo": info})
