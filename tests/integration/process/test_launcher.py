@@ -53,8 +53,8 @@ async def test_launching_a_running_run_again_starts_nothing(runs: Runs) -> None:
     run = await runs.launch(*COUNTED, initial_input=b"one\n")
     held = runs.held(run)
     await runs.launch(*COUNTED, initial_input=b"two\n")
-    feed.close_stdin(run)
     assert runs.held(run) == held
+    feed.close_stdin(run)
     await runs.ended(run)
     assert (starts(runs), runs.output(run)) == (1, b"one\n")
 
