@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -147,6 +148,35 @@ async def test_a_follow_up_steers_the_turn_and_changes_the_work(tmp_path, reposi
         (message,) = await rows(rig, schema.messages, Message)
         assert (message.id, message.state.word) == (sent.id, MessageState.COMPLETED)
         assert change.files == 2
+
+
+async def test_the_next_request_goes_to_the_model_that_was_set(
+    tmp_path, repository, claude, login, monkeypatch
+):
+    monkeypatch.setenv("IS_SANDBOX", "1")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    async with Rig(tmp_path / "home").running() as rig:
+        turns = ({"calls": [shell(f"cat {gate}")]}, {"calls": [MEND]}, {"say": "Bye."})
+        task = await opened(rig, claude, OpenTask(prompt=playing(*turns)), Permissions.FULL)
+        await until(rig, lambda event: isinstance(event, e.RunToolCalled))
+        await say(rig, task.id, "claude-haiku-5-5", Mode.MODEL)
+        await until(rig, lambda event: isinstance(event, e.RunModelChanged))
+        await anyio.Path(gate).write_text("go\n")
+        await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
+        run = await rig.run_of(task.id)
+        assert run.agent.model == "claude-haiku-5-5"
+        (message,) = await rows(rig, schema.messages, Message)
+        assert message.state.word is MessageState.COMPLETED
+        assert models_of(tmp_path / "config") == ["claude-opus-5-5", "claude-haiku-5-5"]
+
+
+def models_of(config: Path) -> list[str]:
+    """That answered, in their order, by the CLI's own record of the conversation."""
+    (record,) = config.glob("projects/*/*.jsonl")
+    entries = [json.loads(line) for line in record.read_text().splitlines()]
+    models = [entry["message"]["model"] for entry in entries if entry["type"] == "assistant"]
+    return [model for number, model in enumerate(models) if model not in models[number - 1 : number]]
 
 
 async def test_an_interrupted_agent_waits_for_what_is_said_next(

@@ -10,8 +10,8 @@ from podium.cli.nouns import agents, changes, events, projects, runs, sessions, 
 from podium.cli.work import Locate, StartServer
 
 DAY_TO_DAY = (
-    "run", "ps", "inbox", "approve", "deny", "logs", "send", "interrupt", "wait", "diff", "apply", "cancel",
-    "diagnose", "status",
+    "run", "ps", "inbox", "approve", "deny", "logs", "send", "interrupt", "model", "wait", "diff", "apply",
+    "cancel", "diagnose", "status",
 )  # fmt: skip
 NOUNS = ("tasks", "runs", "sessions", "inquiries", "changes", "projects", "agents", "workers", "events")
 
@@ -46,7 +46,7 @@ def build(*, locate: Locate, start_server: StartServer) -> click.Group:
     podium.add_command(work.run_command(locate, start_server))
     for verb in (work.ps, work.logs, work.wait, work.cancel, work.diagnose, work.diff, work.show_status):
         podium.add_command(verb)
-    for verb in (inbox.inbox, inbox.approve, inbox.deny, talk.send, talk.interrupt):
+    for verb in (inbox.inbox, inbox.approve, inbox.deny, talk.send, talk.interrupt, talk.model):
         podium.add_command(verb)
     for noun in (
         tasks.tasks,

@@ -1,4 +1,4 @@
-"""Talking with an agent that works: send, interrupt."""
+"""Talking with an agent that works: send, interrupt, model."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _BECAME = {
     Mode.STEER: "steers the turn that runs",
     Mode.QUEUE: "is queued behind the turn that runs",
     Mode.INTERRUPT: "interrupts the turn that runs",
+    Mode.MODEL: "sets the model from its next request on",
 }
 _ENDED = (MessageState.COMPLETED, MessageState.UNDELIVERED)
 
@@ -62,6 +63,17 @@ def interrupt(reference: str, text: str, as_json: bool, field: str | None) -> in
     """Stop what the agent is doing right now; it stays for TEXT, or for the next message."""
     client = connect()
     message = client.interrupt(task_of(client, reference), text)
+    return _told(client, message, False, 0.0, as_json, field)
+
+
+@click.command()
+@click.argument("reference", metavar="TASK")
+@click.argument("name", metavar="MODEL")
+@json_options
+def model(reference: str, name: str, as_json: bool, field: str | None) -> int:
+    """Let the agent of a task go on with another model."""
+    client = connect()
+    message = client.set_model(task_of(client, reference), name)
     return _told(client, message, False, 0.0, as_json, field)
 
 

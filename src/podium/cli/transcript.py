@@ -23,6 +23,7 @@ _MOVES = {
     "run.adopted": "taken up again by its worker",
     "run.paused": "waits for {reason}",
     "run.continued": "goes on",
+    "run.model_changed": "goes on with the model {model}",
     "run.lost": "run lost: {reason} {detail}",
     "task.requeued": "queued again: {reason}",
     "task.cancel_requested": "cancel asked for",
@@ -121,7 +122,9 @@ def _other(kind: str, event: dict[str, Any]) -> str | None:
             return _ended(kind.removeprefix("task."), event)
     if kind not in _MOVES:
         return None
-    known = dict.fromkeys(("detail", "reason", "worker_id", "pid", "isolation", "session_id", "why"), "")
+    known = dict.fromkeys(
+        ("detail", "reason", "worker_id", "pid", "isolation", "session_id", "why", "model"), ""
+    )
     values = known | {key: one_line(str(value), WIDTH) for key, value in event.items()}
     return click.style("· " + _MOVES[kind].format(**values).strip(), dim=True)
 

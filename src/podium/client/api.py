@@ -159,6 +159,10 @@ class Client:
         """Stop the turn that runs; the agent stays, for `text` or the next message."""
         return self._ask(Message, "POST", f"/tasks/{_part(task_id)}/interrupt", body={"text": text}, key=key)
 
+    def set_model(self, task_id: str, model: str, *, key: str | None = None) -> Message:
+        """Let the agent go on with another model; the message's state tells whether its program took it."""
+        return self._ask(Message, "POST", f"/tasks/{_part(task_id)}/model", body={"model": model}, key=key)
+
     def messages(self, task_id: str, *, limit: int | None = None, after: str | None = None) -> Page[Message]:
         query = {"limit": limit, "after": after}
         return self._ask(Page[Message], "GET", f"/tasks/{_part(task_id)}/messages", query=query)

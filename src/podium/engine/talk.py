@@ -14,7 +14,7 @@ from podium.kernel.errors import Conflict, InvalidRequest, NotFound
 from podium.kernel.fold import Stamp, first_state
 from podium.kernel.ids import IdMaker, MessageId, RunId, SessionId
 from podium.kernel.nouns import Run, Task
-from podium.kernel.session import MAX_MESSAGE_BYTES, Message, Mode, Session
+from podium.kernel.session import MAX_MESSAGE_BYTES, MAX_MODEL_CHARS, Message, Mode, Session
 from podium.kernel.states import RUN_TERMINAL, TASK_TERMINAL, MessageState, RunState
 from podium.store import schema
 from podium.store.unit import Unit
@@ -79,8 +79,13 @@ def take_message_fact(unit: Unit, event: e.RunFact, *, by: str) -> None:
     if row is None or row[0] != event.run_id:
         return
     state = unit.load(Message, message_id).state.word
-    if type(event) in _AFTER[state]:
-        unit.record(event, by=by)
+    if type(event) not in _AFTER[state]:
+        return
+    unit.record(event, by=by)
+    message = unit.load(Message, message_id)
+    if isinstance(event, e.MessageCompleted) and message.mode is Mode.MODEL:
+        changed = e.RunModelChanged(task_id=event.task_id, run_id=event.run_id, model=message.text)
+        unit.record(changed, by=by)
 
 
 _AFTER: dict[MessageState, tuple[type, ...]] = {
@@ -218,6 +223,12 @@ def _mode_of(run: Run, ask: SendMessage, harnesses: Mapping[str, str] | None) ->
 def _check_text(text: str, mode: Mode) -> None:
     if not text.strip() and mode is not Mode.INTERRUPT:
         raise InvalidRequest("the message is empty", hint="say what the agent shall know")
+    if mode is Mode.MODEL and (
+        len(text) > MAX_MODEL_CHARS or len(text.split()) != 1 or not text.isprintable()
+    ):
+        raise InvalidRequest(
+            "that is no name of a model", hint=f"one word of at most {MAX_MODEL_CHARS} characters"
+        )
     if len(text.encode()) > MAX_MESSAGE_BYTES:
         raise InvalidRequest(f"a message may hold {MAX_MESSAGE_BYTES // 1024} KiB")
     if "\0" in text:

@@ -76,6 +76,11 @@ def interrupt_line(key: str) -> Line:
     return _line(key, request)
 
 
+def model_line(key: str, request_id: str, model: str) -> Line:
+    request = {"subtype": "set_model", "model": model}
+    return _line(key, {"type": "control_request", "request_id": request_id, "request": request})
+
+
 def _line(key: str, body: dict[str, Any]) -> Line:
     return Line(key=key, data=msgspec.json.encode(body))
 

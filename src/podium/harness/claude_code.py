@@ -20,6 +20,7 @@ from podium.harness.claude_asks import (
     effect_asked,
     interrupt_line,
     key_of_answer,
+    model_line,
     refusal_line,
     why_asked,
 )
@@ -51,6 +52,8 @@ CANCEL = "interrupt"
 """Request id of the interrupt that ends a run."""
 STOP, HALT = "stop-", "halt-"
 """Request ids of a message's interrupt: something is said after it, or the agent then waits."""
+MODEL = "model-"
+"""Request ids of those that name another model."""
 
 
 class PendingAsk(Struct, frozen=True, kw_only=True):
@@ -92,7 +95,7 @@ class ClaudeCode:
 
     name: ClassVar[str] = "claude_code"
     joins_said: ClassVar[bool] = False
-    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT)
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT, Mode.MODEL)
     config_files: ClassVar[tuple[str, ...]] = (SETTINGS, SERVERS)
     resumes: ClassVar[bool] = True
     forks: ClassVar[bool] = True
@@ -173,14 +176,21 @@ class ClaudeCode:
         return replace(state, asks=left), (self._voice.ask_withdrawn(token),)
 
     def _responded(self, state: ClaudeState, said: dict[str, Any]) -> Told:
-        """Only the answers to a message's interrupt tell something: it has been taken up."""
-        response = said.get("response")
-        key = str(response.get("request_id", "")) if isinstance(response, dict) else ""
-        if not key.startswith(HALT) or kind_of(key.removeprefix(HALT)) != "message":
+        """Only the answers about a message without words tell something: it has been taken up."""
+        found = said.get("response")
+        response = found if isinstance(found, dict) else {}
+        key = str(response.get("request_id", ""))
+        message_id = MessageId(_bare(key))
+        if message_id == key or kind_of(message_id) != "message":
             return state, ()
-        message_id = MessageId(key.removeprefix(HALT))
-        state = replace(state, done=(*state.done, message_id))
+        state = _done(state, message_id)
+        if response.get("subtype") == "error":
+            return state, (
+                self._voice.message_dropped(message_id, as_text(str(response.get("error", "")).encode())),
+            )
         facts = (self._voice.message_started(message_id), self._voice.message_completed(message_id))
+        if key.startswith(MODEL):
+            return state, facts
         if state.busy:
             return replace(state, halting=True), facts
         return replace(state, halted=True), (*facts, self._voice.paused("message"))
@@ -213,6 +223,8 @@ class ClaudeCode:
         return [refusal_line(token) for token in state.strange]
 
     def say(self, state: ClaudeState, said: Said) -> Sequence[Line] | None:
+        if said.mode is Mode.MODEL:
+            return [model_line(said.id, f"{MODEL}{said.id}", said.text)]
         if said.mode is Mode.QUEUE and state.busy:
             return None
         lines = []
@@ -235,7 +247,7 @@ class ClaudeCode:
                 given = said.get("uuid")
                 return "prompt" if given == prompt_uuid(self._about) else message_of(given) or ""
             case "control_request":
-                return str(said.get("request_id", "")).removeprefix(HALT)
+                return _bare(str(said.get("request_id", "")))
             case "control_response":
                 return key_of_answer(said)
         return ""
@@ -284,6 +296,11 @@ def _follow(state: ClaudeState, said: dict[str, Any]) -> ClaudeState:
             rejected = tuple(tokens.get(call_id, f"call:{call_id[:200]}") for call_id in sorted(refused))
             return replace(state, asks=left, rejected=(*state.rejected, *rejected)[-MAX_ASKS:])
     return state
+
+
+def _bare(request_id: str) -> str:
+    """The message that a request of ours without words stands for; else the id as it is."""
+    return request_id.removeprefix(HALT).removeprefix(MODEL)
 
 
 def _done(state: ClaudeState, message_id: MessageId | None) -> ClaudeState:

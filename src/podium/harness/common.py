@@ -80,8 +80,8 @@ class Voice:
     def message_completed(self, message_id: MessageId) -> e.MessageCompleted:
         return e.MessageCompleted(task_id=self._task, run_id=self._run, message_id=message_id)
 
-    def message_dropped(self, message_id: MessageId) -> e.MessageUndelivered:
-        why = "the agent's program dropped it"
+    def message_dropped(self, message_id: MessageId, why: str = "") -> e.MessageUndelivered:
+        why = bounded(why, MAX_DETAIL) or "the agent's program dropped it"
         return e.MessageUndelivered(task_id=self._task, run_id=self._run, message_id=message_id, why=why)
 
     def used(self, usage: Usage) -> e.RunUsed:

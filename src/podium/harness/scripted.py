@@ -44,7 +44,7 @@ class Scripted:
 
     name: ClassVar[str] = "scripted"
     joins_said: ClassVar[bool] = False
-    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT)
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT, Mode.MODEL)
     config_files: ClassVar[tuple[str, ...]] = ()
     resumes: ClassVar[bool] = True
     forks: ClassVar[bool] = False
@@ -120,7 +120,7 @@ class Scripted:
 
     def say(self, state: ScriptedState, said: Said) -> Sequence[Line] | None:
         # It listens when its script says so, and an interrupt ends the script.
-        kind = "interrupt" if said.mode is Mode.INTERRUPT else "message"
+        kind = str(said.mode) if said.mode in (Mode.INTERRUPT, Mode.MODEL) else "message"
         line = {"type": kind, "id": said.id, "text": said.text}
         return [Line(key=said.id, data=msgspec.json.encode(line))]
 

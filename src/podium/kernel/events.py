@@ -166,6 +166,12 @@ class RunContinued(_RunEvent, frozen=True, kw_only=True, tag="run.continued"):
     """What it waited for has come."""
 
 
+class RunModelChanged(_RunEvent, frozen=True, kw_only=True, tag="run.model_changed"):
+    """The agent's program goes on with another model; so does a re-run."""
+
+    model: str
+
+
 class RunCancelRequested(_RunEvent, frozen=True, kw_only=True, tag="run.cancel_requested"):
     intent: CancelIntent
 
@@ -368,7 +374,7 @@ Event = (
     | TaskOpened | TaskStarted | TaskRequeued | TaskCancelRequested | TaskDone | TaskFailed | TaskCancelled
     | RunQueued | RunLeased | RunStarting | RunStarted | RunAdopted | RunSessionKnown | RunCancelRequested
     | RunPaused | RunContinued | RunFinishing | RunSucceeded | RunFailed | RunCancelled | RunLost
-    | RunOutputKept | CheckFinished
+    | RunModelChanged | RunOutputKept | CheckFinished
     | RunSaid | RunThought | RunToolCalled | RunToolReturned | RunAsked | RunAskWithdrawn
     | RunUsed | RunNoticed
     | SessionOpened | SessionJoined

@@ -133,6 +133,8 @@ def fold_run(run: Run, event: e.Event, stamp: Stamp) -> Run:  # noqa: C901 (one 
             return replace(run, state=to(RunState.WAITING, event.reason))
         case e.RunContinued():
             return replace(run, state=to(RunState.RUNNING))
+        case e.RunModelChanged():
+            return replace(run, agent=replace(run.agent, model=event.model))
         case e.RunCancelRequested():
             return replace(run, cancel=event.intent)
         case e.RunFinishing():

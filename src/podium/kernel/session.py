@@ -21,6 +21,7 @@ from podium.kernel.ids import (
 from podium.kernel.states import MessageState, State
 
 MAX_MESSAGE_BYTES = 256 * 1024
+MAX_MODEL_CHARS = 200
 
 
 class Mode(StrEnum):
@@ -32,6 +33,8 @@ class Mode(StrEnum):
     """After the turn that runs, as one of its own."""
     INTERRUPT = "interrupt"
     """The turn that runs is stopped first. Without text the agent then waits for the next message."""
+    MODEL = "model"
+    """No words for the agent: the text names the model that it goes on with."""
 
 
 class Session(Struct, frozen=True, kw_only=True):

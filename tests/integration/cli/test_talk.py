@@ -75,6 +75,16 @@ async def test_who_does_not_wait_is_told_that_it_stays_queued(
     assert code == 124
 
 
+async def test_a_model_is_named_by_itself(rig: Serving, http: httpx.AsyncClient) -> None:
+    task_id, _ = await started(rig, http)
+    code, out, _ = await podium(rig, "model", task_id, "opus", "--json")
+    assert code == 0
+    assert '"mode":"model"' in out
+    code, _, told = await podium(rig, "model", task_id, "two words")
+    assert code == 1
+    assert "no name of a model" in told
+
+
 async def test_an_interrupt_needs_no_text_a_message_does(
     rig: Serving,
     http: httpx.AsyncClient,

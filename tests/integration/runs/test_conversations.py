@@ -16,10 +16,10 @@ from podium.engine.engine import EngineSettings
 from podium.engine.inbox import AnswerInquiry, answer_inquiry
 from podium.engine.talk import SendMessage, send_message
 from podium.kernel import events as e
-from podium.kernel.errors import Conflict
+from podium.kernel.errors import Conflict, InvalidRequest
 from podium.kernel.inquiry import Decision, Grant, Inquiry
 from podium.kernel.nouns import Agent, Limits, Permissions
-from podium.kernel.session import Message, Session
+from podium.kernel.session import Message, Mode, Session
 from podium.kernel.states import InquiryState, MessageState, TaskState
 from podium.process.base import Alive
 from podium.process.probe import probe
@@ -74,8 +74,8 @@ def kill_holder(rig: Rig, run_id: str) -> None:
     os.kill(state.holder.pid, signal.SIGKILL)
 
 
-async def say(rig: Rig, task_id: str, text: str) -> Message:
-    ask = SendMessage(text=text)
+async def say(rig: Rig, task_id: str, text: str, mode: Mode | None = None) -> Message:
+    ask = SendMessage(text=text, mode=mode)
     message = await rig.store.writer.run(
         lambda unit: send_message(unit, task_id, ask, by="owner", ids=rig.ids)
     )
@@ -230,6 +230,40 @@ async def test_a_message_is_heard_once_and_its_receipts_are_recorded(tmp_path):
         assert (message.id, message.state.word) == (sent.id, MessageState.COMPLETED)
         heard = [event.text for event in await log(rig) if isinstance(event, e.RunSaid)]
         assert heard.count("heard: also do this") == 1
+
+
+async def test_a_model_set_while_it_works_is_that_of_the_run_and_of_its_re_run(tmp_path):
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+        task = await rig.open(OpenTask(prompt=script(ASK, AFTER), agent="scripted"))
+        asked = await an_open_one(rig)
+        await say(rig, task.id, "other-model", Mode.MODEL)
+
+        async def set_now():
+            return (await rig.run_of(task.id)).agent.model == "other-model"
+
+        await until(rig, set_now)
+        (message,) = await rows(rig, schema.messages, Message)
+        assert message.state.word is MessageState.COMPLETED
+        kill_holder(rig, asked.run_id)
+
+        async def asked_again():
+            return next((one for one in await inquiries(rig) if one.run_id != asked.run_id), None)
+
+        await answer(rig, await until(rig, asked_again), Decision.ALLOW)
+        assert (await rig.ended(task.id)).state.word is TaskState.DONE
+        run = await rig.run_of(task.id)
+        assert (run.attempt, run.agent.model) == (2, "other-model")
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a\nb", "x" * 201, "a\0b"])
+async def test_what_is_no_name_of_a_model_is_refused(tmp_path, name):
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+        task = await rig.open(OpenTask(prompt=script(ASK, AFTER), agent="scripted"))
+        await an_open_one(rig)
+        with pytest.raises(InvalidRequest):
+            await say(rig, task.id, name, Mode.MODEL)
 
 
 async def test_a_message_to_a_task_that_has_ended_is_refused_and_one_too_late_says_so(tmp_path):

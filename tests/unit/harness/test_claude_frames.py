@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from podium.harness.base import About, Exit, Frame
+from podium.harness.base import About, Exit, Frame, Said
 from podium.harness.claude_code import ClaudeCode
 from podium.kernel import events as e
-from podium.kernel.ids import RunId, TaskId
+from podium.kernel.ids import MessageId, RunId, TaskId
 from podium.kernel.nouns import Outcome, Reason, Usage
+from podium.kernel.session import Mode
 
 ABOUT = About(task_id=TaskId("task_1"), run_id=RunId("run_1"))
 
@@ -142,3 +143,26 @@ def test_half_a_character_of_javascript_loses_only_itself() -> None:
 def test_compaction_and_new_kinds_of_frames_are_notices() -> None:
     _, facts = read({"type": "system", "subtype": "compact_boundary"}, {"type": "brand_new"})
     assert [fact.kind for fact in facts] == ["compact_boundary", "unknown_frame"]
+
+
+@pytest.mark.parametrize(
+    ("response", "receipts"),
+    [
+        ({"subtype": "success"}, [e.MessageStarted, e.MessageCompleted]),
+        ({"subtype": "error", "error": "no such model"}, [e.MessageUndelivered]),
+    ],
+)
+def test_a_model_is_set_once_the_program_says_so(
+    response: dict[str, str], receipts: list[type[e.RunFact]]
+) -> None:
+    harness, message = ClaudeCode(ABOUT), MessageId("message_" + "0" * 26)
+    state = harness.begin()
+    (line,) = harness.say(state, Said(id=message, text="opus", mode=Mode.MODEL)) or ()
+    asked = json.loads(line.data)
+    assert asked["request"] == {"subtype": "set_model", "model": "opus"}
+    assert harness.key_of(line.data) == line.key == message
+    answer = {"type": "control_response", "response": {"request_id": asked["request_id"], **response}}
+    state, facts = harness.decode(state, Frame(data=json.dumps(answer).encode()))
+    assert [type(fact) for fact in facts] == receipts
+    assert getattr(facts[0], "why", "no such model") == "no such model"
+    assert state.done == (message,)

@@ -1,4 +1,4 @@
-"""Messages to agents that work: send, interrupt, list, show."""
+"""Messages to agents that work: send, interrupt, set the model, list, show."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class Interrupt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: str = ""
 
 
+class SetModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /tasks/{id}/model`."""
+
+    model: str
+
+
 @post(
     "/tasks/{id:str}/messages",
     opt=about(
@@ -64,6 +70,22 @@ async def send_one(request: Ask) -> Response[bytes]:
 async def interrupt_one(request: Ask) -> Response[bytes]:
     ask, raw = await body_of(request, Interrupt)
     return await _send(request, SendMessage(text=ask.text, mode=Mode.INTERRUPT), raw)
+
+
+@post(
+    "/tasks/{id:str}/model",
+    opt=about(
+        "Let the agent of a task go on with another model, from its next request to one. Whether its program "
+        "took it shows in the state of the message that is made of it.",
+        body=SetModel,
+        answer=Message,
+        status=201,
+        changes=True,
+    ),
+)
+async def set_model(request: Ask) -> Response[bytes]:
+    ask, raw = await body_of(request, SetModel)
+    return await _send(request, SendMessage(text=ask.model.strip(), mode=Mode.MODEL), raw)
 
 
 async def _send(request: Ask, ask: SendMessage, raw: bytes) -> Response[bytes]:
@@ -114,4 +136,4 @@ async def show_one(request: Ask) -> Response[bytes]:
     )
 
 
-ROUTES = [send_one, interrupt_one, list_them, show_one]
+ROUTES = [send_one, interrupt_one, set_model, list_them, show_one]

@@ -89,7 +89,7 @@ class Inbox:
             self._hear(line)
 
     def _hear(self, line: bytes) -> None:
-        """Three kinds of lines mean something to us; everything else is read and passed over."""
+        """Four kinds of lines mean something to us; everything else is read and passed over."""
         try:
             said = json.loads(line)
         except (ValueError, RecursionError):
@@ -99,6 +99,10 @@ class Inbox:
                 self.interrupted = True
                 if isinstance(said.get("id"), str):
                     emit("message", id=said["id"], state="completed")
+            case {"type": "model", "id": str(name)}:
+                # We have none, and take every name.
+                emit("message", id=name, state="started")
+                emit("message", id=name, state="completed")
             case {"type": "answer", "id": str(ask), "decision": str(decision)}:
                 self.answers.setdefault(ask, decision)
             case {"type": "message", "id": str(), "text": str()}:
