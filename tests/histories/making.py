@@ -19,6 +19,7 @@ from podium.engine.inbox import AnswerInquiry, answer_inquiry
 from podium.engine.talk import SendMessage, send_message
 from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Check, Task
+from podium.kernel.session import Mode
 from podium.process.base import Alive
 from podium.process.probe import probe
 from podium.store import queries, schema
@@ -159,9 +160,24 @@ async def converse(rig: Rig) -> None:
     await rig.ended(asked.id)
 
 
-async def _say(rig: Rig, task_id: str, text: str) -> None:
+async def change_model(rig: Rig) -> None:
+    """While it asks, the agent is given another model."""
+    await rig.define(Agent(name="scripted", harness="scripted"))
+    task = await rig.open(OpenTask(prompt=script({"do": "ask", "command": "make"}), agent="scripted"))
+    await _open_inquiry(rig, task.id)
+    await _say(rig, task.id, "other", Mode.MODEL)
+    with anyio.fail_after(20):
+        while (await rig.run_of(task.id)).agent.model != "other":
+            await rig.store.ring.wait(rig.store.ring.last_seq, 1)
+    await _answer(rig, task.id, Decision.ALLOW)
+    await rig.engine.tell_run((await rig.run_of(task.id)).id)
+    await rig.ended(task.id)
+
+
+async def _say(rig: Rig, task_id: str, text: str, mode: Mode | None = None) -> None:
+    ask = SendMessage(text=text, mode=mode)
     message = await rig.store.writer.run(
-        lambda unit: send_message(unit, task_id, SendMessage(text=text), by="owner", ids=rig.ids)
+        lambda unit: send_message(unit, task_id, ask, by="owner", ids=rig.ids)
     )
     await rig.engine.tell_run(message.run_id)
 
