@@ -75,16 +75,19 @@ def up(detach: bool, host: str | None, port: int | None, capacity: int | None, w
         ]
         words += [] if works is None else ["--worker" if works else "--no-worker"]
         server = start_detached(home.path, words)
+        with Client.from_home(home.path) as client:
+            code = client.login_code()
         click.echo(
             f"Podium {server.version} runs on {server.url} (pid {server.pid}). End it with: podium down"
         )
+        click.echo(f"Open {server.url}{code.path}")
         return
     from podium.app.daemon import Daemon
 
     home.open()
     _log_to(home.log if not sys.stderr.isatty() else None, settings)
     daemon = Daemon(home, settings)
-    anyio.run(daemon.run)
+    anyio.run(daemon.run, click.echo)
     _stop_listening()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -23,9 +23,9 @@ from podium.engine.defaults import define_defaults
 from podium.engine.engine import Engine, EngineSettings
 from podium.engine.mirrors import ServerMirrors
 from podium.gateway.app import build_app
-from podium.gateway.auth import ensure_tokens
 from podium.gateway.server import Server, listen
 from podium.gateway.settings import GatewaySettings
+from podium.gateway.token_files import ensure_tokens
 from podium.git.command import Git
 from podium.kernel.config import Settings
 from podium.kernel.errors import PodiumError
@@ -61,9 +61,11 @@ class Daemon:
         )
         self.url = ""
 
-    async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or a shutdown asked for by the API. Agents live on."""
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Serve until SIGTERM, SIGINT or a shutdown asked for by the API. Agents live on. `say` is told once
+        where it serves, with an address that signs a browser in."""
         async with self.serving(signals=True) as stopped:
+            say(f"Podium {__version__} on {self.url}. Open {self.url}{self.gateway.login_path()}")
             await stopped.wait()
 
     @asynccontextmanager
@@ -85,7 +87,8 @@ class Daemon:
             tokens = await ensure_tokens(self.store, self.home.path)
             await self.store.writer.run(define_defaults)
             gateway = GatewaySettings(host=listening.host, port=listening.port, version=__version__)
-            server = Server(build_app(self.engine, self.store, gateway), listening, signals=signals)
+            self.gateway = build_app(self.engine, self.store, gateway)
+            server = Server(self.gateway, listening, signals=signals)
             stopped = anyio.Event()
             tasks = await stack.enter_async_context(anyio.create_task_group())
             await tasks.start(self.engine.run)

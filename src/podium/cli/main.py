@@ -6,14 +6,25 @@ import click
 
 from podium import __version__
 from podium.cli import inbox, talk, work
-from podium.cli.nouns import agents, changes, events, projects, runs, sessions, tasks, workers
+from podium.cli.nouns import agents, changes, events, projects, runs, sessions, tasks, tokens, workers
 from podium.cli.work import Locate, StartServer
 
 DAY_TO_DAY = (
     "run", "ps", "inbox", "approve", "deny", "logs", "send", "interrupt", "model", "wait", "diff", "apply",
     "cancel", "diagnose", "status",
 )  # fmt: skip
-NOUNS = ("tasks", "runs", "sessions", "inquiries", "changes", "projects", "agents", "workers", "events")
+NOUNS = (
+    "tasks",
+    "runs",
+    "sessions",
+    "inquiries",
+    "changes",
+    "projects",
+    "agents",
+    "workers",
+    "tokens",
+    "events",
+)
 
 
 class Sections(click.Group):
@@ -46,7 +57,7 @@ def build(*, locate: Locate, start_server: StartServer) -> click.Group:
     podium.add_command(work.run_command(locate, start_server))
     for verb in (work.ps, work.logs, work.wait, work.cancel, work.diagnose, work.diff, work.show_status):
         podium.add_command(verb)
-    for verb in (inbox.inbox, inbox.approve, inbox.deny, talk.send, talk.interrupt, talk.model):
+    for verb in (inbox.inbox, inbox.approve, inbox.deny, talk.send, talk.interrupt, talk.model, tokens.login):
         podium.add_command(verb)
     for noun in (
         tasks.tasks,
@@ -57,6 +68,7 @@ def build(*, locate: Locate, start_server: StartServer) -> click.Group:
         projects.projects,
         agents.agents,
         workers.workers,
+        tokens.tokens,
         events.events,
     ):
         podium.add_command(noun)

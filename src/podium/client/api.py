@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from podium.client.access import Access
 from podium.client.blobs import put_artifact
 from podium.client.errors import error_from
 from podium.client.home import Target, find_target, target_of
@@ -55,7 +56,7 @@ def connect(environ: Mapping[str, str] = os.environ) -> Client:
     return Client(find_target(environ))
 
 
-class Client:
+class Client(Access):
     """Synchronous; one per thread. Raises the server's errors as the classes of `kernel.errors`."""
 
     def __init__(

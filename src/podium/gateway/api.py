@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -11,19 +11,22 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Request, Response
 from msgspec import Meta, Struct
+from sqlalchemy import Table
 
 from podium.engine.engine import Engine
-from podium.gateway.auth import Principal
+from podium.gateway.auth import PRINCIPAL, Principal, Tokens
 from podium.gateway.errors import JSON, BadRequestBody
-from podium.gateway.guard import PRINCIPAL
 from podium.gateway.hub import Hub
+from podium.gateway.logins import Logins
 from podium.gateway.settings import GatewaySettings
 from podium.gateway.silence import Silence
 from podium.gateway.snapshots import Snapshots
+from podium.kernel.access import Scope
 from podium.kernel.errors import InvalidRequest, NotFound, Unauthorized
 from podium.kernel.ids import kind_of, parse_id
 from podium.store.idempotency import Answer, Key, key_of, once
 from podium.store.queries import DEFAULT_PAGE, MAX_PAGE
+from podium.store.scope import require
 from podium.store.store import Store
 from podium.store.unit import Unit
 
@@ -44,6 +47,10 @@ class Api:
         self.hub = Hub(store.ring, max_followers=settings.max_followers)
         self.silence = Silence(store, engine.roster)
         self.snapshots = Snapshots(store.clock)
+        self.tokens = Tokens(store)
+        self.logins = Logins(store.clock)
+        self.punish: Callable[[str], Awaitable[None]]
+        """What the guard does about a wrong secret from an address; set with the guard."""
 
 
 class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +73,11 @@ def principal_of(request: Ask) -> Principal:
     if principal is None:
         raise Unauthorized()
     return cast("Principal", principal)
+
+
+def scope_of(request: Ask) -> Scope | None:
+    """What of all there is the principal sees; None is everything. For every query and every change."""
+    return principal_of(request).scope
 
 
 def by(request: Ask) -> str:
@@ -172,14 +184,24 @@ def key_for(request: Ask, body: bytes) -> Key | None:
         return None
     principal = principal_of(request)
     method, path = str(request.scope["method"]), str(request.scope["path"])
-    return key_of(f"{principal.kind}:{principal.subject}", raw, method, path, body)
+    return key_of(principal.token_id, raw, method, path, body)
 
 
-async def change(request: Ask, body: bytes, effect: Callable[[Unit], Answer]) -> Response[bytes]:
-    """Carry out `effect` once for its key, in one transaction with the answer that is remembered."""
-    key = key_for(request, body)
-    answer = await api_of(request).store.writer.run(lambda unit: once(unit, key, effect))
-    return replied(answer)
+async def change(
+    request: Ask, body: bytes, effect: Callable[[Unit], Answer], *, of: tuple[Table, str] | None = None
+) -> Response[bytes]:
+    """Carry out `effect` once for its key, in one transaction with the answer that is remembered.
+
+    `of`: the noun that is changed. Raises NotFound when the principal does not see it.
+    """
+    key, scope = key_for(request, body), scope_of(request)
+
+    def seen(unit: Unit) -> Answer:
+        if of is not None:
+            require(unit.connection, *of, scope)
+        return once(unit, key, effect)
+
+    return replied(await api_of(request).store.writer.run(seen))
 
 
 def replied(answer: Answer) -> Response[bytes]:

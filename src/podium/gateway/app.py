@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,8 +14,8 @@ from litestar.types import Receive, Scope, Send
 
 from podium.engine.engine import Engine
 from podium.gateway import stream
+from podium.gateway.alarm import Alarms
 from podium.gateway.api import Api
-from podium.gateway.auth import Tokens, load_tokens
 from podium.gateway.errors import on_exception, on_http_exception, on_podium_error
 from podium.gateway.guard import Guard
 from podium.gateway.openapi import PREFIX
@@ -24,20 +25,24 @@ from podium.gateway.rest import (
     changes,
     events,
     inbox,
+    login,
     projects,
     runs,
     sessions,
     system,
     talk,
     tasks,
+    tokens,
     workers,
 )
+from podium.gateway.routes import may
 from podium.gateway.settings import GatewaySettings
 from podium.kernel.errors import PodiumError
 from podium.store.store import Store
 
 ROOMS = (
-    tasks, talk, inbox, sessions, runs, changes, projects, agents, workers, artifacts, events, system, stream
+    tasks, talk, inbox, sessions, runs, changes, projects, agents, workers, artifacts, tokens, login,
+    events, system, stream,
 )  # fmt: skip
 
 
@@ -49,11 +54,11 @@ class Gateway:
         self.settings = settings
         self._api = Api(engine, store, settings)
         engine.on_partial = self._api.hub.hear
-        self._store = store
-        self._tokens = Tokens({})
+        self._alarms = Alarms(store)
         self.litestar = Litestar(
             [Router(PREFIX, route_handlers=[route for room in ROOMS for route in room.ROUTES])],
             state=State({"api": self._api}),
+            guards=[may],
             lifespan=[self._lifespan],
             exception_handlers={
                 PodiumError: on_podium_error,
@@ -64,18 +69,25 @@ class Gateway:
             openapi_config=None,
             logging_config=None,
         )
-        self._guarded = Guard(self.litestar, lambda: self._tokens, settings, store.clock)
+        self._guarded = Guard(self.litestar, self._api.tokens, settings, store.clock, self._alarms.hear)
+        self._api.punish = self._guarded.punish
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guarded(scope, receive, send)
+
+    def login_path(self) -> str:
+        """Behind this server's address: signs a browser in as the owner, once, soon."""
+        return f"/#login={self._api.logins.issue(self._api.tokens.of_owner(), os.urandom)}"
 
     def stopping(self) -> None:
         self._api.hub.close()
 
     @asynccontextmanager
     async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        self._tokens = await load_tokens(self._store)
+        await self._api.tokens.refresh()
         async with anyio.create_task_group() as tasks_of_app:
+            tasks_of_app.start_soon(self._api.tokens.keep_fresh)
+            tasks_of_app.start_soon(self._alarms.run)
             tasks_of_app.start_soon(self._api.hub.run)
             yield
             tasks_of_app.cancel_scope.cancel()

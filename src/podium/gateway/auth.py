@@ -1,174 +1,166 @@
-"""Who is asking: bearer tokens, stored only as hashes; their files on this machine; what each kind may do."""
+"""Who is asking: the secrets in force, by their hashes, and what each may do.
+
+Kept in memory and brought up to date from the store whenever the log tells of tokens: after a revocation the
+next request fails, and whoever is still being served by that token is cut off.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import stat
-from pathlib import Path
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 
-import anyio.to_thread
+import anyio
+import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
-from podium.kernel.clock import Entropy
-from podium.kernel.errors import Forbidden, Unauthorized, Unavailable
-from podium.kernel.ids import kind_of, make_id
+from podium.kernel.access import Kind, Scope, Token, Verb
+from podium.kernel.clock import Clock
+from podium.kernel.errors import Unauthorized
+from podium.kernel.ids import TokenId
+from podium.kernel.nouns import Run
+from podium.kernel.states import RUN_TERMINAL
 from podium.store import schema
-from podium.store.schema import timestamp
 from podium.store.store import Store
-from podium.store.unit import Unit
 
-Kind = Literal["owner", "worker"]
-ARTIFACTS = "/api/v1/artifacts/"
-TOKEN_BYTES = 32
-MAX_TOKEN = 200
-MAX_FILE_BYTES = 4_096
+MAX_SECRET = 200
+PRINCIPAL = "podium.principal"
+"""Where the principal stands in the scope of a request."""
+TOLD_BY = frozenset({"token.made", "token.rotated", "token.revoked"})
+ENDS_A_RUN = frozenset({"run.leased", "run.succeeded", "run.failed", "run.cancelled", "run.lost"})
+"""Events after which a run's token is void: the run has ended, or is somebody else's now."""
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """An authenticated actor. `subject` is what events name as their cause."""
+    """An authenticated actor. `subject` is what events name as their cause; `scope` None sees everything."""
 
+    token_id: TokenId
     kind: Kind
     subject: str
-    token_id: str
-
-
-class TokenFiles(Struct, frozen=True, kw_only=True):
-    """The tokens of this machine, as their files hold them."""
-
-    owner: str
-    worker: str
+    verbs: frozenset[Verb]
+    scope: Scope | None = None
+    expires_at: datetime | None = None
+    of_run: bool = False
+    of_file: bool = False
 
 
 class Tokens:
-    """The hashes of every token in force."""
+    """The hashes of every secret in force."""
 
-    def __init__(self, known: dict[bytes, Principal]) -> None:
-        self._known = known
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._clock: Clock = store.clock
+        self._known: dict[str, Principal] = {}
+        self._in_force: frozenset[TokenId] = frozenset()
+        self._held: dict[TokenId, set[anyio.CancelScope]] = defaultdict(set)
+        self._news = anyio.Event()
 
-    def principal(self, authorization: bytes) -> Principal:
-        """Of an `Authorization` header. Raises Unauthorized, always with the same words."""
-        scheme, _, raw = authorization.partition(b" ")
-        token = raw.strip()
-        if scheme.lower() != b"bearer" or not 0 < len(token) <= MAX_TOKEN:
-            raise _refusal()
-        digest = hashlib.sha256(token).hexdigest().encode()
-        # Every hash is compared, in constant time, so that the answer takes equally long for all.
-        found = None
-        for known, principal in self._known.items():
-            if hmac.compare_digest(known, digest):
-                found = principal
-        if found is None:
-            raise _refusal()
+    async def refresh(self) -> None:
+        """As the store has them now. Who is served by one that is void is cut off."""
+        self._known = await self._store.reader.run(_in_force)
+        self._in_force = frozenset(principal.token_id for principal in self._known.values())
+        self._watch()
+        for token_id in [token_id for token_id in self._held if token_id not in self._in_force]:
+            for held in self._held[token_id]:
+                held.cancel()
+
+    async def keep_fresh(self) -> None:
+        """Refresh after every event that concerns tokens, whoever caused it. Until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            await self.refresh()
+
+    def principal(self, secret: bytes) -> Principal:
+        """Whose secret that is. Raises Unauthorized, always with the same words."""
+        if not 0 < len(secret) <= MAX_SECRET:
+            raise refusal()
+        digest = hashlib.sha256(secret).hexdigest()
+        # Looked up by the hash of 256 random bits: what the time of that tells is of no use to anybody.
+        found = self._known.get(digest)
+        if found is None or not self._is_in_time(found):
+            raise refusal()
         return found
 
+    def of_owner(self) -> TokenId:
+        """The one of this machine's own file."""
+        return next(
+            principal.token_id
+            for principal in self._known.values()
+            if principal.kind is Kind.OWNER and principal.of_file
+        )
 
-def _refusal() -> Unauthorized:
+    @contextmanager
+    def held(self, principal: Principal) -> Iterator[anyio.CancelScope]:
+        """For a request that may take long: cancelled within when the token becomes void."""
+        with anyio.CancelScope() as scope:
+            if principal.expires_at is not None:
+                left = principal.expires_at - self._clock.now()
+                scope.deadline = anyio.current_time() + left.total_seconds()
+            mine = self._held[principal.token_id]
+            mine.add(scope)
+            try:
+                yield scope
+            finally:
+                mine.discard(scope)
+                if not mine:
+                    self._held.pop(principal.token_id, None)
+
+    def _is_in_time(self, principal: Principal) -> bool:
+        return principal.expires_at is None or self._clock.now() < principal.expires_at
+
+    def _watch(self) -> None:
+        of_runs = any(principal.of_run for principal in self._known.values())
+        self._store.ring.watch(TOLD_BY | ENDS_A_RUN if of_runs else TOLD_BY, self._hear)
+
+    def _hear(self) -> None:
+        self._news.set()
+
+
+def bearer_of(authorization: bytes) -> bytes:
+    """The secret in an `Authorization` header. Raises Unauthorized for another scheme."""
+    scheme, _, raw = authorization.partition(b" ")
+    if not hmac.compare_digest(scheme.lower(), b"bearer"):
+        raise refusal()
+    return raw.strip()
+
+
+def refusal() -> Unauthorized:
     return Unauthorized("that token is not valid here", hint="the owner's is in $PODIUM_HOME/owner.token")
 
 
-async def load_tokens(store: Store) -> Tokens:
-    return Tokens(await store.reader.run(_in_force))
-
-
-def may(principal: Principal, method: str, path: str) -> None:
-    """Raises Forbidden. A worker's token uploads artifacts, and fetches the snapshots that open tasks start
-    from (which of them, `rest/artifacts.py` decides): an agent that steals it from its machine can neither
-    list nor order anything."""
-    if principal.kind == "owner":
-        return
-    below = path.removeprefix(ARTIFACTS) if path.startswith(ARTIFACTS) else ""
-    # An exact id: with a trailing slash the router takes the path for the list.
-    if not (method == "PUT" and below) and not (method == "GET" and kind_of(below) == "artifact"):
-        raise Forbidden(
-            "a worker's token may only upload artifacts and fetch snapshots",
-            hint="use the one in $PODIUM_HOME/owner.token",
-        )
-
-
-async def ensure_tokens(store: Store, home: Path, *, entropy: Entropy = os.urandom) -> TokenFiles:
-    """The tokens of this machine; made when missing, as files of mode 0600.
-
-    Raises Unavailable for a file that others may read or that belongs to somebody else.
-    """
-    owner = await _ensure(store, home, "owner", entropy)
-    worker = await _ensure(store, home, "worker", entropy)
-    return TokenFiles(owner=owner, worker=worker)
-
-
-async def _ensure(store: Store, home: Path, kind: Kind, entropy: Entropy) -> str:
-    path = token_path(home, kind)
-    known = await store.reader.run(_hashes)
-    token = await anyio.to_thread.run_sync(_read, path)
-    if token is None or known.get(_digest(token)) == "revoked":
-        # The file first: a crash in between leaves a file whose hash the next start stores.
-        token = f"podium_{kind}_{entropy(TOKEN_BYTES).hex()}"
-        await anyio.to_thread.run_sync(_write, path, token)
-    if _digest(token) not in known:
-        token_id = make_id("token", int(store.clock.now().timestamp() * 1000), entropy(10))
-        row = {"hash": _digest(token), "id": token_id, "kind": kind, "subject": kind}
-        await store.writer.run(lambda unit: _insert(unit, row))
-    return token
-
-
-def token_path(home: Path, kind: Kind) -> Path:
-    return home / f"{kind}.token"
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _in_force(connection: Connection) -> dict[bytes, Principal]:
+def _in_force(connection: Connection) -> dict[str, Principal]:
     table = schema.tokens
-    query = select(table.c.hash, table.c.kind, table.c.subject, table.c.id).where(
-        table.c.revoked_at.is_(None)
-    )
+    rows = connection.execute(select(table.c.hash, table.c.doc).where(table.c.in_force == 1)).all()
+    tokens = {row.hash: msgspec.json.decode(row.doc, type=Token) for row in rows}
     return {
-        row.hash.encode(): Principal(kind=row.kind, subject=row.subject, token_id=row.id)
-        for row in connection.execute(query)
+        digest: _principal(token)
+        for digest, token in tokens.items()
+        if token.run_id is None or _run_is_open(connection, token)
     }
 
 
-def _hashes(connection: Connection) -> dict[str, str]:
-    table = schema.tokens
-    rows = connection.execute(select(table.c.hash, table.c.revoked_at))
-    return {row.hash: "revoked" if row.revoked_at else "valid" for row in rows}
+def _principal(token: Token) -> Principal:
+    return Principal(
+        token_id=token.id,
+        kind=token.kind,
+        subject=token.subject,
+        verbs=frozenset(token.verbs),
+        scope=token.scope,
+        expires_at=token.expires_at,
+        of_run=token.run_id is not None,
+        of_file=token.parent is None,
+    )
 
 
-def _insert(unit: Unit, row: dict[str, str]) -> None:
-    unit.execute(insert(schema.tokens).values(**row, created_at=timestamp(unit.now)))
-
-
-def _read(path: Path) -> str | None:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be read: {error.strerror}", hint=f"remove {path}") from error
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if found.st_uid != os.geteuid():
-            raise Unavailable(f"{path} belongs to another user", hint=f"remove {path}; a new one is made")
-        if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise Unavailable(
-                f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o})",
-                hint=f"remove {path}; a new token is made at the next start",
-            )
-        text = file.read(MAX_FILE_BYTES).decode("ascii", "replace").strip()
-    return text or None
-
-
-def _write(path: Path, token: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(token + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
+def _run_is_open(connection: Connection, token: Token) -> bool:
+    runs = schema.runs
+    row = connection.execute(select(runs.c.doc).where(runs.c.id == token.run_id)).first()
+    if row is None:
+        return False
+    run = msgspec.json.decode(row.doc, type=Run)
+    return run.state.word not in RUN_TERMINAL and run.fence == token.fence

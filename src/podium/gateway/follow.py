@@ -17,10 +17,12 @@ from podium.gateway import cursor as cursors
 from podium.gateway.api import Api
 from podium.gateway.hub import Chunk, cut
 from podium.gateway.partials import Mailbox, PartialFrame
+from podium.kernel.access import Scope
 from podium.kernel.errors import InvalidRequest
 from podium.kernel.ids import kind_of
 from podium.store import schema
 from podium.store.ring import Entry
+from podium.store.scope import require, within
 from podium.store.unit import wire_of
 
 PAGE_EVENTS = 1_000
@@ -34,10 +36,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
     tasks: frozenset[str] = frozenset()
     runs: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
+    scope: Scope | None = None
+    """Of the follower's token; what lies outside is left out, whatever was asked for."""
 
     @property
     def everything(self) -> bool:
-        return not (self.tasks or self.runs or self.types)
+        return not (self.tasks or self.runs or self.types or self.scope)
 
     def takes(self, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:
@@ -104,6 +108,8 @@ async def follow(
         for chunk in chunks:
             place = chunk.last
             narrowed = chunk if wanted.everything else _narrowed(chunk, wanted)
+            if wanted.scope is not None:
+                narrowed = await within_scope(api, narrowed, wanted.scope)
             if narrowed.entries:
                 yield narrowed
                 sent_at = loop_time()
@@ -134,6 +140,32 @@ def mailbox_of(api: Api, wanted: Wanted, asked: bool) -> Iterator[Mailbox | None
 
 def _narrowed(chunk: Chunk, wanted: Wanted) -> Chunk:
     return Chunk(chunk.before, chunk.last, [entry for entry in chunk.entries if wanted.takes(entry)])
+
+
+async def check_seen(api: Api, wanted: Wanted) -> None:
+    """Raises NotFound for a task or run that the follower does not see; who sees everything may also wait for
+    one that is not there yet."""
+    scope = wanted.scope
+    if scope is None:
+        return
+
+    def look(connection: Connection) -> None:
+        for table, ids in ((schema.tasks, wanted.tasks), (schema.runs, wanted.runs)):
+            for noun_id in ids:
+                require(connection, table, noun_id, scope)
+
+    await api.store.reader.run(look)
+
+
+async def within_scope(api: Api, chunk: Chunk, scope: Scope) -> Chunk:
+    """Only events of tasks inside: those of the server, of agents and workers are for who sees everything."""
+    asked = {entry.task_id for entry in chunk.entries if entry.task_id is not None}
+    if not asked:
+        return Chunk(chunk.before, chunk.last, ())
+    tasks = schema.tasks
+    query = select(tasks.c.id).where(tasks.c.id.in_(asked), within(tasks, scope))
+    seen = await api.store.reader.run(lambda c: {str(row[0]) for row in c.execute(query)})
+    return Chunk(chunk.before, chunk.last, [entry for entry in chunk.entries if entry.task_id in seen])
 
 
 def _check(connection: Connection, seq: int) -> int:

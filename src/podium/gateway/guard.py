@@ -1,24 +1,29 @@
 """The outermost wrapper: what no request may get past, whatever route it names or fails to name.
 
 Outside the framework, because the framework's own checks do not see unrouted addresses, sockets and mounts.
-In order: Host, Origin, no token in the address, method, token, rate, right, content type, size. There is no
-CORS: no other origin is ever allowed to read an answer.
+In order: Host, Origin, no token in the address, method, who asks (a bearer, or a browser by its cookie),
+rate, content type, size. What a principal may do is decided with the route. There is no CORS: no other
+origin is ever allowed to read an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import parse_qsl
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from podium.gateway.auth import Principal, Tokens, may
+from podium.gateway.auth import PRINCIPAL, Principal, Tokens, bearer_of
 from podium.gateway.body import SEND_LESS, Body
 from podium.gateway.buckets import Buckets
+from podium.gateway.cookies import CSRF_HEADER, check_own_page, secret_in
 from podium.gateway.errors import envelope, headers_of
 from podium.gateway.settings import GatewaySettings
+from podium.kernel.access import Verb
 from podium.kernel.clock import Clock
 from podium.kernel.errors import (
     Forbidden,
@@ -33,19 +38,35 @@ from podium.store.artifacts import MAX_ARTIFACT_BYTES
 
 log = logging.getLogger("podium.gateway")
 
-PRINCIPAL = "podium.principal"
-"""Where the principal stands in the scope."""
-OPEN = frozenset({"/api/v1/health"})
+API = "/api/"
+OPEN = frozenset({"/api/v1/health", "/api/v1/login"})
+LONG = ("/stream", "/wait")
+"""How addresses end whose requests last: they are cut off when their token becomes void."""
+VOID_CODE = 4401
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 SECRETS = frozenset({"token", "access_token", "auth", "authorization", "api_key", "key", "secret"})
 """Query parameters that would carry a credential into logs and histories."""
-SECURITY_HEADERS = (
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+_EVERYWHERE = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+API_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
     (b"cache-control", b"no-store"),
+    *_EVERYWHERE,
+)
+PAGE_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        b"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'none'; base-uri 'none'; "
+        b"frame-ancestors 'none'",
+    ),
+    *_EVERYWHERE,
 )
 ARTIFACTS = "/api/v1/artifacts/"
 
@@ -55,23 +76,28 @@ class _Asked(NamedTuple):
 
     host: bytes
     origin: bytes | None
+    site: bytes | None
+    csrf: bool
     authorization: bytes | None
+    cookies: bytes
     content_type: bytes
     length: int | None
     chunked: bool
 
 
-class Recheck(Protocol):
-    def __call__(self) -> Tokens: ...
+class Alarm(Protocol):
+    def __call__(self, address: str) -> None:
+        """A wrong secret came from there."""
 
 
 class Guard:
-    """`tokens` is called for each request, so that a changed set is in force at once."""
-
-    def __init__(self, app: ASGIApp, tokens: Recheck, settings: GatewaySettings, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, tokens: Tokens, settings: GatewaySettings, clock: Clock, alarm: Alarm
+    ) -> None:
         self._app = app
         self._tokens = tokens
         self._settings = settings
+        self._alarm = alarm
         self._hosts, self._origins = settings.hosts, settings.origins
         self._by_token = Buckets(settings.requests_per_s, clock.monotonic)
         self._anonymous = Buckets(settings.anonymous_per_s, clock.monotonic)
@@ -86,22 +112,38 @@ class Guard:
             asked = _read_headers(raw["headers"])
             self._check_address(raw, asked)
             principal = await self._authenticate(raw, asked)
-            if principal is not None:
-                may(principal, raw.get("method", "GET"), raw["path"])
+            if principal is not None and raw["type"] == "websocket" and Verb.READ not in principal.verbs:
+                raise Forbidden("this token may not read", hint="use one that may: podium tokens add")
             body = self._expected_body(raw, asked, receive)
         except PodiumError as error:
             await _refuse(raw, error, send)
             return
         raw[PRINCIPAL] = principal
+        reading = receive if body is None else cast("Receive", body)
+        if principal is not None and (raw["type"] == "websocket" or raw["path"].endswith(LONG)):
+            await self._serve_long(scope, reading, send, principal)
+        else:
+            await self._serve(scope, reading, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = cast("dict[str, Any]", scope)
         if raw["type"] == "websocket":
             await self._app(scope, receive, send)
             return
+        headers = API_HEADERS if raw["path"].startswith(API) else PAGE_HEADERS
         try:
-            reading = receive if body is None else cast("Receive", body)
-            await self._app(scope, reading, _hardened(send, self._settings.stalled_s))
+            await self._app(scope, receive, _hardened(send, headers, self._settings.stalled_s))
         except _StalledError:
             # The answer stays incomplete, so the server closes the connection.
             log.info("%s takes nothing of its answer; dropped", raw.get("client"))
+
+    async def _serve_long(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
+        with self._tokens.held(principal) as held:
+            await self._serve(scope, receive, send)
+        if held.cancelled_caught and cast("dict[str, Any]", scope)["type"] == "websocket":
+            closing: Any = {"type": "websocket.close", "code": VOID_CODE, "reason": "unauthorized"}
+            with contextlib.suppress(OSError, RuntimeError):  # it went first
+                await send(closing)
 
     def _check_address(self, scope: dict[str, Any], asked: _Asked) -> None:
         if asked.host not in self._hosts:
@@ -120,23 +162,43 @@ class Guard:
             raise MethodNotAllowed()
 
     async def _authenticate(self, scope: dict[str, Any], asked: _Asked) -> Principal | None:
+        """None: an address that is open to everybody."""
         client = scope.get("client")
         address = str(client[0]) if client else ""
-        if asked.authorization is None:
+        secret = self._secret(scope, asked)
+        if secret is None:
             self._anonymous.take(address)
-            if scope["type"] == "http" and scope["path"] in OPEN:
+            if scope["type"] == "http" and (scope["path"] in OPEN or not scope["path"].startswith(API)):
                 return None
             raise Unauthorized(hint="send `Authorization: Bearer` with the token in $PODIUM_HOME/owner.token")
         try:
-            principal = self._tokens().principal(asked.authorization)
+            principal = self._tokens.principal(secret)
         except Unauthorized:
-            # Only wrong tokens count and wait: whoever has the right one is served all the while.
-            self._failures.take(address)
-            log.warning("a wrong token from %s", address)
-            await asyncio.sleep(self._settings.bad_token_delay_s)
+            await self.punish(address)
             raise
         self._by_token.take(principal.token_id)
         return principal
+
+    async def punish(self, address: str) -> None:
+        """After a wrong secret. Only those wait: whoever has a right one is served all the while."""
+        self._failures.take(address)
+        log.warning("a wrong token from %s", address)
+        self._alarm(address)
+        await asyncio.sleep(self._settings.bad_token_delay_s)
+
+    def _secret(self, scope: dict[str, Any], asked: _Asked) -> bytes | None:
+        """What a script or one of our pages has shown; None when it shows nothing, or need not."""
+        if asked.authorization is not None:
+            return bearer_of(asked.authorization)
+        path = scope["path"]
+        if not asked.cookies or not path.startswith(API) or path in OPEN:
+            return None
+        secret = secret_in(asked.cookies, self._settings.port)
+        if secret is not None:
+            socket = scope["type"] == "websocket"
+            method = scope.get("method", "GET")
+            check_own_page(method, socket=socket, origin=asked.origin, site=asked.site, csrf=asked.csrf)
+        return secret
 
     def _expected_body(self, scope: dict[str, Any], asked: _Asked, receive: Receive) -> Body | None:
         """The body under its limits; None when there is none to read."""
@@ -167,6 +229,9 @@ def _read_headers(headers: list[tuple[bytes, bytes]]) -> _Asked:
     return _Asked(
         host=found.get(b"host", b"").lower(),
         origin=found.get(b"origin"),
+        site=found.get(b"sec-fetch-site"),
+        csrf=CSRF_HEADER in found,
+        cookies=found.get(b"cookie", b""),
         authorization=found.get(b"authorization"),
         content_type=found.get(b"content-type", b""),
         length=int(length) if length is not None else None,
@@ -176,6 +241,7 @@ def _read_headers(headers: list[tuple[bytes, bytes]]) -> _Asked:
 
 _LOOKED_AT = frozenset(
     {b"host", b"origin", b"authorization", b"content-type", b"content-length", b"transfer-encoding"}
+    | {b"cookie", b"sec-fetch-site", CSRF_HEADER}
 )
 
 
@@ -183,14 +249,14 @@ class _StalledError(Exception):
     """The client has taken nothing for too long."""
 
 
-def _hardened(send: Send, stalled_s: float) -> Send:
+def _hardened(send: Send, extra: Sequence[tuple[bytes, bytes]], stalled_s: float) -> Send:
     """`send` that adds the headers every answer has, and gives up on a client that stops reading."""
 
     async def sending(message: Any) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             given = {name for name, _ in headers}
-            headers += [header for header in SECURITY_HEADERS if header[0] not in given]
+            headers += [header for header in extra if header[0] not in given]
             message = {**message, "headers": headers}
         try:
             async with asyncio.timeout(stalled_s):
@@ -210,7 +276,7 @@ async def _refuse(scope: dict[str, Any], error: PodiumError, send: Any) -> None:
     kind = "websocket.http.response" if socket else "http.response"
     body = envelope(error)
     headers = [
-        *SECURITY_HEADERS,
+        *API_HEADERS,
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         *((name.encode(), value.encode()) for name, value in headers_of(error).items()),

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 
 from podium.gateway.api import Nothing
+from podium.gateway.auth import PRINCIPAL, Principal
+from podium.kernel.access import Verb
+from podium.kernel.errors import Forbidden, Unauthorized
 
 Item = TypeVar("Item")
 JSON_BODY = "application/json"
@@ -31,9 +36,37 @@ class About(Struct, frozen=True, kw_only=True):
     status: int = 200
     changes: bool = False
     """Takes an Idempotency-Key."""
+    verbs: tuple[Verb, ...] = (Verb.READ,)
+    """Any of them is enough."""
     is_open: bool = False
+    """Needs no token."""
 
 
-def about(says: str, **rest: Any) -> dict[str, Any]:
-    """For `opt=` of a handler."""
+def about(says: str, verb: Verb | None = None, **rest: Any) -> dict[str, Any]:
+    """For `opt=` of a handler. A route that changes something must name the verb that it needs."""
+    if verb is not None:
+        rest["verbs"] = (verb,)
+    if rest.get("changes") and "verbs" not in rest:
+        raise TypeError(f"{says!r} changes something: which verb does it need?")
     return {"about": About(says=says, **rest)}
+
+
+def may(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard of the framework, for every route. Raises Forbidden; what says nothing about itself is refused.
+
+    Which rows of a kind somebody sees is decided in the queries, by the scope of the token.
+    """
+    about = handler.opt.get("about")
+    if not isinstance(about, About):
+        raise Forbidden("that address is not described, so nobody may use it")
+    if about.is_open:
+        return
+    principal = connection.scope.get(PRINCIPAL)
+    if not isinstance(principal, Principal):
+        raise Unauthorized()
+    if not principal.verbs & set(about.verbs):
+        needed = " or ".join(about.verbs)
+        raise Forbidden(
+            f"this token ({principal.subject}) may not {needed}",
+            hint="use one that may; what this one may: podium tokens me",
+        )

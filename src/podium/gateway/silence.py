@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, select
 
 from podium.engine.roster import Roster
+from podium.kernel.access import Scope
 from podium.kernel.ids import WorkerId
 from podium.kernel.nouns import Task
 from podium.kernel.status import NEEDS_YOU, RUNNING, UNKNOWN, with_silence
 from podium.store import schema
-from podium.store.queries import page_of
+from podium.store.queries import narrow, page_of
 from podium.store.store import Store
 
 MOMENT_S = 3.0
@@ -97,7 +98,13 @@ def overlay_one(connection: Connection, doc: bytes, silent: frozenset[WorkerId])
 
 
 def unknown_page(
-    connection: Connection, silent: frozenset[WorkerId], *, limit: int, after: str | None, project: str | None
+    connection: Connection,
+    silent: frozenset[WorkerId],
+    *,
+    limit: int,
+    after: str | None,
+    project: str | None,
+    scope: Scope | None = None,
 ) -> bytes:
     """The tasks whose status is `unknown`: stored as running, their worker silent."""
     held = _held_by(connection, silent)
@@ -107,6 +114,7 @@ def unknown_page(
     query = select(tasks.c.doc, tasks.c.id).where(
         tasks.c.id.in_(ids), tasks.c.status.in_([RUNNING, NEEDS_YOU])
     )
+    query = narrow(query, tasks, scope)
     if after is not None:
         query = query.where(tasks.c.id < after)
     if project is not None:

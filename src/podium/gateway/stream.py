@@ -15,18 +15,22 @@ from litestar import WebSocket, get, websocket
 from litestar.exceptions import WebSocketDisconnect
 from litestar.response import Stream
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from podium.gateway.api import Api, Ask, api_of, query_of
+from podium.gateway.api import Api, Ask, api_of, query_of, scope_of
+from podium.gateway.auth import PRINCIPAL
 from podium.gateway.cursor import encode
 from podium.gateway.errors import envelope
-from podium.gateway.follow import Wanted, follow, mailbox_of, named_in, place_of, wanted_of
+from podium.gateway.follow import Wanted, check_seen, follow, mailbox_of, named_in, place_of, wanted_of
 from podium.gateway.hub import Chunk
 from podium.gateway.partials import PartialFrame
 from podium.gateway.rest.events import types_of
 from podium.gateway.routes import about
+from podium.kernel.access import Scope
 from podium.kernel.errors import (
     CursorExpired,
     InvalidRequest,
+    NotFound,
     PodiumError,
     RateLimited,
     Timeout,
@@ -41,6 +45,7 @@ HELLO_S = 10.0
 
 CLOSE_CODES: Final[dict[type[PodiumError], int]] = {
     InvalidRequest: 4400,
+    NotFound: 4404,
     Timeout: 4408,
     CursorExpired: 4410,
     RateLimited: 4429,
@@ -88,7 +93,9 @@ async def follow_events(request: Ask) -> Stream:
         tasks=frozenset({ask.task} if ask.task else ()),
         runs=frozenset({ask.run} if ask.run else ()),
         types=frozenset(types_of(ask.type)),
+        scope=scope_of(request),
     )
+    await check_seen(api, wanted)
     if api.hub.closed:
         raise Unavailable("Podium is stopping", hint="reconnect in a moment")
     # Before the first byte, so that a cursor that cannot be served is an answer with a status of its own.
@@ -110,9 +117,10 @@ async def _lines(api: Api, place: int, wanted: Wanted, partial: bool) -> AsyncIt
         yield b"event: error\ndata: " + envelope(error) + b"\n\n"
 
 
-@websocket("/stream")
+@websocket("/stream", opt=about("Events and text by topics, for pages."))
 async def follow_by_socket(socket: Socket) -> None:
     api = cast("Api", socket.app.state["api"])
+    principal = cast("dict[str, Any]", socket.scope)[PRINCIPAL]
     await socket.accept()
     try:
         async with asyncio.timeout(HELLO_S):
@@ -128,16 +136,17 @@ async def follow_by_socket(socket: Socket) -> None:
     ending: list[PodiumError] = []
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
-        ending.append(await _send_events(socket, api, ask))
+        ending.append(await _send_events(socket, api, ask, principal.scope))
         tasks.cancel_scope.cancel()
     for why in ending:
         await _close(socket, why)
 
 
-async def _send_events(socket: Socket, api: Api, ask: Subscription) -> PodiumError:
+async def _send_events(socket: Socket, api: Api, ask: Subscription, scope: Scope | None) -> PodiumError:
     """Until it cannot go on; returns why. Cancelled when the client has gone."""
     try:
-        wanted = wanted_of(ask.topics)
+        await check_seen(api, replace(named_in(ask.topics), scope=scope))
+        wanted = replace(wanted_of(ask.topics), scope=scope)
         place = await place_of(api, ask.after)
         with api.hub.joined(), mailbox_of(api, named_in(ask.topics), ask.partial) as mailbox:
             await _send(socket, api, Chunk(place, place, ()))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
+from podium.kernel.access import Token
 from podium.kernel.ids import (
     ChangeId,
     GrantId,
@@ -21,6 +22,7 @@ from podium.kernel.ids import (
     RunId,
     SessionId,
     TaskId,
+    TokenId,
     WorkerId,
 )
 from podium.kernel.inquiry import Answer, Effect, Grant, Inquiry
@@ -78,6 +80,37 @@ class WorkerJoined(_Event, frozen=True, kw_only=True, tag="worker.joined"):
 class WorkerLeft(_Event, frozen=True, kw_only=True, tag="worker.left"):
     worker_id: WorkerId
     why: str
+
+
+class TokenMade(_Event, frozen=True, kw_only=True, tag="token.made"):
+    """`session`: somebody signed in with a browser."""
+
+    token: Token
+
+
+class TokenRotated(_Event, frozen=True, kw_only=True, tag="token.rotated"):
+    """It has a new secret; the old one is void."""
+
+    token_id: TokenId
+
+
+class TokenRevoked(_Event, frozen=True, kw_only=True, tag="token.revoked"):
+    """It is void, and so are all that were made with it (an event for each)."""
+
+    token_id: TokenId
+    why: str = ""
+
+
+class AccessRefused(_Event, frozen=True, kw_only=True, tag="access.refused"):
+    """Somebody tries secrets out: `count` wrong ones from `address` within `within_s`."""
+
+    address: str
+    count: int
+    within_s: float
+
+
+class ServerStopAsked(_Event, frozen=True, kw_only=True, tag="server.stop_asked"):
+    stop_agents: bool = False
 
 
 class _TaskEvent(_Event, frozen=True, kw_only=True):
@@ -369,7 +402,8 @@ RunFact = (
 """What a worker may report about a run it holds. Everything else is the server's to decide."""
 
 Event = (
-    ServerStarted | ProjectAdded | ProjectChanged | ProjectRemoved
+    ServerStarted | ServerStopAsked | TokenMade | TokenRotated | TokenRevoked | AccessRefused
+    | ProjectAdded | ProjectChanged | ProjectRemoved
     | AgentDefined | AgentRemoved | WorkerJoined | WorkerLeft
     | TaskOpened | TaskStarted | TaskRequeued | TaskCancelRequested | TaskDone | TaskFailed | TaskCancelled
     | RunQueued | RunLeased | RunStarting | RunStarted | RunAdopted | RunSessionKnown | RunCancelRequested

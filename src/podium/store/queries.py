@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Select, Table, func, select
 
+from podium.kernel.access import Scope
 from podium.kernel.errors import CursorExpired, InvalidRequest, NotFound
 from podium.kernel.states import RunState
 from podium.store import schema
+from podium.store.scope import within
 from podium.store.unit import wire_of
 
+Q = TypeVar("Q", bound=Select[Any])
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
 _encode = msgspec.json.Encoder().encode
@@ -32,12 +35,23 @@ def _page(connection: Connection, query: Select[Any], key: Any, after: str | Non
     return page_of(connection.execute(query.order_by(key.desc()).limit(limit + 1)).all(), limit)
 
 
+def narrow(query: Q, table: Table, scope: Scope | None) -> Q:
+    """Only what a token with this scope sees; None sees everything."""
+    return query if scope is None else query.where(within(table, scope))
+
+
 def list_tasks(
-    connection: Connection, *, limit: int, after: str | None, status: str | None, project: str | None
+    connection: Connection,
+    *,
+    limit: int,
+    after: str | None,
+    status: str | None,
+    project: str | None,
+    scope: Scope | None = None,
 ) -> bytes:
     """Newest first; an index for each filter, so page 1 and page 10,000 cost the same."""
     table = schema.tasks
-    query = select(table.c.doc, table.c.id)
+    query = narrow(select(table.c.doc, table.c.id), table, scope)
     if status is not None:
         query = query.where(table.c.status == status)
     if project is not None:
@@ -46,10 +60,16 @@ def list_tasks(
 
 
 def list_runs(
-    connection: Connection, *, limit: int, after: str | None, task: str | None, is_open: bool
+    connection: Connection,
+    *,
+    limit: int,
+    after: str | None,
+    task: str | None,
+    is_open: bool,
+    scope: Scope | None = None,
 ) -> bytes:
     table = schema.runs
-    query = select(table.c.doc, table.c.id)
+    query = narrow(select(table.c.doc, table.c.id), table, scope)
     if task is not None:
         query = query.where(table.c.task_id == task)
     if is_open:
@@ -57,17 +77,12 @@ def list_runs(
     return _page(connection, query, table.c.id, after, limit)
 
 
-def list_changes(connection: Connection, *, limit: int, after: str | None, task: str | None) -> bytes:
-    table = schema.changes
-    query = select(table.c.doc, table.c.id)
-    if task is not None:
-        query = query.where(table.c.task_id == task)
-    return _page(connection, query, table.c.id, after, limit)
-
-
-def list_projects(connection: Connection, *, limit: int, after: str | None) -> bytes:
+def list_projects(
+    connection: Connection, *, limit: int, after: str | None, scope: Scope | None = None
+) -> bytes:
     table = schema.projects
-    return _page(connection, select(table.c.doc, table.c.id), table.c.id, after, limit)
+    query = narrow(select(table.c.doc, table.c.id), table, scope)
+    return _page(connection, query, table.c.id, after, limit)
 
 
 def list_agents(connection: Connection, *, limit: int, after: str | None) -> bytes:
@@ -80,14 +95,6 @@ def list_workers(connection: Connection, *, limit: int, after: str | None) -> by
     return _page(connection, select(table.c.doc, table.c.id), table.c.id, after, limit)
 
 
-def list_artifacts(connection: Connection, *, limit: int, after: str | None, task: str | None) -> bytes:
-    table = schema.artifacts
-    query = select(table.c.doc, table.c.id)
-    if task is not None:
-        query = query.where(table.c.task_id == task)
-    return _page(connection, query, table.c.id, after, limit)
-
-
 def list_inquiries(
     connection: Connection,
     *,
@@ -96,10 +103,11 @@ def list_inquiries(
     state: str | None = None,
     task: str | None = None,
     run: str | None = None,
+    scope: Scope | None = None,
 ) -> tuple[list[bytes], str | None]:
     """Their rows, newest first, and where the next page begins."""
     table = schema.inquiries
-    query = select(table.c.doc, table.c.id)
+    query = narrow(select(table.c.doc, table.c.id), table, scope)
     if state is not None:
         query = query.where(table.c.state == state)
     if task is not None:
@@ -114,29 +122,62 @@ def list_inquiries(
 
 
 def list_of_task(
-    connection: Connection, table: Table, *, limit: int, after: str | None, task: str | None
+    connection: Connection,
+    table: Table,
+    *,
+    limit: int,
+    after: str | None,
+    task: str | None,
+    scope: Scope | None = None,
 ) -> bytes:
-    """Messages, sessions or grants: newest first, of one task when that is given."""
-    query = select(table.c.doc, table.c.id)
+    """Changes, messages, sessions, grants or artifacts: newest first, of one task when that is given."""
+    query = narrow(select(table.c.doc, table.c.id), table, scope)
     if task is not None:
         query = query.where(table.c.task_id == task)
     return _page(connection, query, table.c.id, after, limit)
 
 
-def show_task(connection: Connection, task_id: str) -> bytes:
+def tokens_below(connection: Connection, token_id: str) -> set[str]:
+    """A token and all that were made with it, directly or not."""
+    table = schema.tokens
+    found, edge = {token_id}, {token_id}
+    while edge:
+        rows = connection.execute(select(table.c.id).where(table.c.parent.in_(edge))).all()
+        edge = {str(row[0]) for row in rows} - found
+        found |= edge
+    return found
+
+
+def list_below(connection: Connection, token_id: str, *, limit: int, after: str | None) -> bytes:
+    """Those tokens, newest first."""
+    table = schema.tokens
+    query = select(table.c.doc, table.c.id).where(table.c.id.in_(tokens_below(connection, token_id)))
+    return _page(connection, query, table.c.id, after, limit)
+
+
+def show_task(connection: Connection, task_id: str, scope: Scope | None = None) -> bytes:
     """The task with its prompt."""
     table = schema.tasks
-    row = connection.execute(select(table.c.doc, table.c.prompt).where(table.c.id == task_id)).first()
+    query = narrow(select(table.c.doc, table.c.prompt), table, scope)
+    row = connection.execute(query.where(table.c.id == task_id)).first()
     if row is None:
         raise NotFound(f"there is no task {task_id[:80]}", hint="list them with: podium tasks list")
     doc: bytes = row[0]
     return doc[:-1] + b',"prompt":' + _encode(row[1]) + b"}"
 
 
-def show(connection: Connection, table: Table, key: str, what: str, *, hint: str = "") -> bytes:
+def show(
+    connection: Connection,
+    table: Table,
+    key: str,
+    what: str,
+    *,
+    hint: str = "",
+    scope: Scope | None = None,
+) -> bytes:
     """One noun by the primary key of its table."""
     column = next(iter(table.primary_key.columns))
-    row = connection.execute(select(table.c.doc).where(column == key)).first()
+    row = connection.execute(narrow(select(table.c.doc), table, scope).where(column == key)).first()
     if row is None:
         hint = hint or f"list them with: podium {what}s list"
         raise NotFound(f"there is no {what} {key[:80]}", hint=hint)
@@ -151,6 +192,7 @@ def list_events(
     task: str | None = None,
     run: str | None = None,
     types: Iterable[str] = (),
+    scope: Scope | None = None,
 ) -> tuple[list[bytes], int]:
     """At most `limit` events strictly after `after`, oldest first, and the cursor behind them.
 
@@ -167,6 +209,7 @@ def list_events(
     if after < oldest - 1 and after != 0:
         raise CursorExpired(oldest=str(oldest - 1))
     query = select(table.c.seq, table.c.at, table.c.by, table.c.v, table.c.body).where(table.c.seq > after)
+    query = narrow(query, table, scope)
     if task is not None:
         query = query.where(table.c.task_id == task)
     if run is not None:
@@ -181,11 +224,13 @@ def list_events(
     return [wire_of(*row) for row in rows], max(cursor, after)
 
 
-def run_facts(connection: Connection, run_id: str) -> tuple[bytes, int, str | None]:
+def run_facts(
+    connection: Connection, run_id: str, scope: Scope | None = None
+) -> tuple[bytes, int, str | None]:
     """(doc, committed output offset, time of the last output) of a run."""
     table = schema.runs
     query = select(table.c.doc, table.c.out_offset, table.c.last_output_at).where(table.c.id == run_id)
-    row = connection.execute(query).first()
+    row = connection.execute(narrow(query, table, scope)).first()
     if row is None:
         raise NotFound(f"there is no run {run_id[:80]}", hint="list them with: podium runs list")
     return bytes(row[0]), int(row[1]), row[2]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -38,6 +38,8 @@ class Ring:
         self._last = last_seq
         self._oldest = last_seq
         self._waiters: set[asyncio.Future[None]] = set()
+        self._watched: frozenset[str] = frozenset()
+        self._tell: Callable[[], None] | None = None
         self.closed = False
 
     @property
@@ -49,6 +51,8 @@ class Ring:
         """Add committed events, in order, and wake everybody who waits."""
         if not entries:
             return
+        if self._tell is not None and not self._watched.isdisjoint(entry.type for entry in entries):
+            self._tell()
         self._entries.extend(entries)
         self._bytes += sum(len(entry.wire) for entry in entries)
         self._last = entries[-1].seq
@@ -91,6 +95,11 @@ class Ring:
         finally:
             self._waiters.discard(waiter)
         return seq < self._last
+
+    def watch(self, types: frozenset[str], tell: Callable[[], None]) -> None:
+        """Call `tell`, on the loop and before anybody else hears of it, when such events were committed. One
+        watcher; the next call replaces it."""
+        self._watched, self._tell = types, tell
 
     def close(self) -> None:
         """Let every follower go: the server is stopping."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest migration. A test compares it with the scripts."""
 
 metadata = MetaData()
@@ -199,10 +199,14 @@ idempotency = Table(
 tokens = Table(
     "tokens",
     metadata,
-    Column("hash", String(64), primary_key=True),
-    Column("id", String(48), nullable=False, unique=True),
-    Column("kind", String(16), nullable=False),
-    Column("subject", String(128), nullable=False),
-    Column("created_at", String(32), nullable=False),
-    Column("revoked_at", String(32)),
+    Column("id", String(48), primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("name", String(100), nullable=False),
+    Column("parent", String(48)),
+    Column("run_id", String(48)),
+    Column("in_force", SmallInteger, nullable=False),
+    Column("doc", LargeBinary, nullable=False),
+    Index("tokens_by_parent", "parent", "id"),
+    Index("tokens_in_force", "in_force", "id"),
 )
+"""`hash`: of the secret, SHA-256 in hex."""

@@ -18,9 +18,9 @@ from podium.bus.inprocess import InProcessBus
 from podium.engine.engine import Engine, EngineSettings
 from podium.engine.mirrors import ServerMirrors
 from podium.gateway.app import build_app
-from podium.gateway.auth import TokenFiles, ensure_tokens
 from podium.gateway.server import Listening, Server, listen
 from podium.gateway.settings import GatewaySettings
+from podium.gateway.token_files import TokenFiles, ensure_tokens
 from podium.git.command import Git
 from podium.kernel import events as e
 from podium.kernel.ids import IdMaker, RunId, TaskId, WorkerId

@@ -51,7 +51,7 @@ def test_every_reference_leads_somewhere(made: dict[str, object]) -> None:
     assert used - names == set()
 
 
-def test_every_mutation_takes_a_key_and_only_health_is_open(made: dict[str, object]) -> None:
+def test_every_mutation_takes_a_key_and_only_health_and_login_are_open(made: dict[str, object]) -> None:
     paths = msgspec.convert(made["paths"], dict[str, dict[str, dict[str, object]]])
     without_key = {
         (method, path)
@@ -59,10 +59,16 @@ def test_every_mutation_takes_a_key_and_only_health_is_open(made: dict[str, obje
         for method, operation in methods.items()
         if method in {"post", "put", "delete"} and "Idempotency-Key" not in str(operation["parameters"])
     }
-    # An artifact's id is its content, and a server that is asked to stop twice stops once.
-    assert without_key == {("put", "/api/v1/artifacts/{id}"), ("post", "/api/v1/shutdown")}
+    # An artifact's id is its content, a server that is asked to stop twice stops once, a code is used once.
+    assert without_key == {
+        ("put", "/api/v1/artifacts/{id}"),
+        ("post", "/api/v1/shutdown"),
+        ("post", "/api/v1/login-codes"),
+        ("post", "/api/v1/login"),
+        ("post", "/api/v1/logout"),
+    }
     is_open = {path for path, methods in paths.items() for op in methods.values() if op.get("security") == []}
-    assert is_open == {"/api/v1/health"}
+    assert is_open == {"/api/v1/health", "/api/v1/login"}
 
 
 def test_operations_have_names_of_their_own(made: dict[str, object]) -> None:

@@ -20,6 +20,7 @@ from podium.gateway.api import (
     send_json,
 )
 from podium.gateway.routes import Listed, about
+from podium.kernel.access import Verb
 from podium.kernel.errors import InvalidRequest
 from podium.kernel.nouns import Agent, Name
 from podium.store import queries, schema
@@ -44,7 +45,10 @@ async def show_one(request: Ask) -> Response[bytes]:
     )
 
 
-@put("/agents/{id:str}", opt=about("Create or replace.", body=DefineAgent, answer=Agent, changes=True))
+@put(
+    "/agents/{id:str}",
+    opt=about("Create or replace.", Verb.CONFIGURE, body=DefineAgent, answer=Agent, changes=True),
+)
 async def define_one(request: Ask) -> Response[bytes]:
     name, who = _name(request), by(request)
     ask, raw = await body_of(request, DefineAgent)
@@ -56,7 +60,11 @@ async def define_one(request: Ask) -> Response[bytes]:
     return await change(request, raw, effect)
 
 
-@delete("/agents/{id:str}", status_code=200, opt=about("Remove an agent.", answer=Nothing, changes=True))
+@delete(
+    "/agents/{id:str}",
+    status_code=200,
+    opt=about("Remove an agent.", Verb.CONFIGURE, answer=Nothing, changes=True),
+)
 async def remove_one(request: Ask) -> Response[bytes]:
     name, who = str(request.path_params["id"]), by(request)
 

@@ -24,15 +24,18 @@ from podium.gateway.api import (
     page_after,
     principal_of,
     query_of,
+    scope_of,
     send_json,
 )
 from podium.gateway.blobs import pieces
 from podium.gateway.routes import Listed, about
+from podium.kernel.access import Scope, Verb
 from podium.kernel.errors import Forbidden, InvalidRequest
 from podium.kernel.ids import parse_id
 from podium.kernel.nouns import Artifact, KeptOutput
 from podium.store import queries, schema
 from podium.store.retention import snapshots_needed
+from podium.store.scope import require
 from podium.store.unit import Unit
 
 BYTES = "application/octet-stream"
@@ -61,13 +64,20 @@ class Upload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @put(
     "/artifacts/{id:str}",
     status_code=200,
-    opt=about("Store bytes; refused when they are not what the id says.", query=Upload, takes=BYTES,
-              answer=Artifact),
-)  # fmt: skip
+    opt=about(
+        "Store bytes; refused when they are not what the id says.",
+        query=Upload,
+        takes=BYTES,
+        answer=Artifact,
+        verbs=(Verb.WORK, Verb.STORE),
+    ),
+)
 async def put_one(request: Ask) -> Response[bytes]:
     api, artifact_id, ask = api_of(request), id_of(request, "artifact"), query_of(request, Upload)
     task_id = parse_id("task", ask.task) if ask.task is not None else None
     run_id = parse_id("run", ask.run) if ask.run is not None else None
+    if run_id is not None and Verb.STORE not in principal_of(request).verbs:
+        raise Forbidden("only a worker keeps the output of runs", hint="leave `run` and `size` out")
     if (run_id is None) != (ask.size is None):
         raise InvalidRequest("`run` and `size` belong together", hint="give both, or none of them")
     stored, size = await api.store.artifacts.write(_body(request), expect=artifact_id)
@@ -78,9 +88,11 @@ async def put_one(request: Ask) -> Response[bytes]:
         name=ask.name,
         created_at=api.store.clock.now(),
     )
-    who = by(request)
+    who, scope = by(request), scope_of(request)
 
     def effect(unit: Unit) -> None:
+        if task_id is not None:
+            require(unit.connection, schema.tasks, task_id, scope)
         unit.artifact(artifact, task_id)
         if run_id is not None:
             keep_output(unit, run_id, ask.stream, KeptOutput(artifact=stored, size=ask.size or 0), by=who)
@@ -92,21 +104,26 @@ async def put_one(request: Ask) -> Response[bytes]:
 @get("/artifacts", opt=about("List artifacts.", query=ArtifactPage, answer=Listed[Artifact]))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, ArtifactPage), api_of(request)
-    after = page_after(ask, "artifact")
+    after, scope = page_after(ask, "artifact"), scope_of(request)
     return send_json(
         await api.store.reader.run(
-            lambda c: queries.list_artifacts(c, limit=ask.limit, after=after, task=ask.task)
+            lambda c: queries.list_of_task(
+                c, schema.artifacts, limit=ask.limit, after=after, task=ask.task, scope=scope
+            )
         )
     )
 
 
-@get("/artifacts/{id:str}", opt=about("The bytes of an artifact, as a download.", gives=BYTES))
+@get(
+    "/artifacts/{id:str}",
+    opt=about("The bytes of an artifact, as a download.", gives=BYTES, verbs=(Verb.READ, Verb.STORE)),
+)
 async def fetch_one(request: Ask) -> Stream:
     query_of(request, Nothing)
     api, artifact_id = api_of(request), id_of(request, "artifact")
-    if principal_of(request).kind == "worker":
+    if Verb.READ not in principal_of(request).verbs:
         await _is_for_workers(api, artifact_id)
-    artifact = await _artifact(api, artifact_id)
+    artifact = await _artifact(api, artifact_id, scope_of(request))
     path = api.store.artifacts.path(artifact.id)
     return Stream(pieces(path), media_type=artifact.media_type, headers=_headers(artifact))
 
@@ -115,7 +132,7 @@ async def fetch_one(request: Ask) -> Stream:
 async def look_at_one(request: Ask) -> Response[None]:
     query_of(request, Nothing)
     api = api_of(request)
-    artifact = await _artifact(api, id_of(request, "artifact"))
+    artifact = await _artifact(api, id_of(request, "artifact"), scope_of(request))
     api.store.artifacts.path(artifact.id)
     return Response(None, headers=_headers(artifact) | {"content-type": artifact.media_type})
 
@@ -142,8 +159,10 @@ async def _is_for_workers(api: Api, artifact_id: str) -> None:
         raise Forbidden("a worker may fetch only the snapshots of open tasks", hint="use the owner's token")
 
 
-async def _artifact(api: Api, artifact_id: str) -> Artifact:
-    doc = await api.store.reader.run(lambda c: queries.show(c, schema.artifacts, artifact_id, "artifact"))
+async def _artifact(api: Api, artifact_id: str, scope: Scope | None) -> Artifact:
+    doc = await api.store.reader.run(
+        lambda c: queries.show(c, schema.artifacts, artifact_id, "artifact", scope=scope)
+    )
     return msgspec.json.decode(doc, type=Artifact)
 
 

@@ -24,10 +24,12 @@ from podium.gateway.api import (
     made,
     page_after,
     query_of,
+    scope_of,
     send_json,
 )
 from podium.gateway.blobs import pieces
 from podium.gateway.routes import Listed, about
+from podium.kernel.access import Verb
 from podium.kernel.nouns import Change
 from podium.store import queries, schema
 from podium.store.idempotency import Answer
@@ -51,10 +53,12 @@ class NoteApplied(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 @get("/changes", opt=about("List changes, newest first.", query=ChangePage, answer=Listed[Change]))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, ChangePage), api_of(request)
-    after = page_after(ask, "change")
+    after, scope = page_after(ask, "change"), scope_of(request)
     return send_json(
         await api.store.reader.run(
-            lambda c: queries.list_changes(c, limit=ask.limit, after=after, task=ask.task)
+            lambda c: queries.list_of_task(
+                c, schema.changes, limit=ask.limit, after=after, task=ask.task, scope=scope
+            )
         )
     )
 
@@ -62,7 +66,7 @@ async def list_them(request: Ask) -> Response[bytes]:
 @get("/changes/{id:str}", opt=about("One change.", answer=Change))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    return send_json(await _doc(api_of(request), id_of(request, "change")))
+    return send_json(await _doc(request))
 
 
 @get(
@@ -72,14 +76,14 @@ async def show_one(request: Ask) -> Response[bytes]:
 async def show_diff(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     api = api_of(request)
-    return await finished_diff(api, await _change(api, id_of(request, "change")))
+    return await finished_diff(api, await _change(request))
 
 
 @get("/changes/{id:str}/bundle", opt=about("Its commits as a git bundle.", gives=BUNDLE))
 async def fetch_bundle(request: Ask) -> Stream:
     query_of(request, Nothing)
     api = api_of(request)
-    found = await _change(api, id_of(request, "change"))
+    found = await _change(request)
     path = api.store.artifacts.path(found.bundle)
     headers = {"content-length": str(path.stat().st_size), **attachment(f"{found.id}.bundle")}
     return Stream(pieces(path), media_type=BUNDLE, headers=headers)
@@ -87,7 +91,9 @@ async def fetch_bundle(request: Ask) -> Stream:
 
 @post(
     "/changes/{id:str}/applied",
-    opt=about("Note that somebody took the commits.", body=NoteApplied, answer=Change, changes=True),
+    opt=about(
+        "Note that somebody took the commits.", Verb.WORK, body=NoteApplied, answer=Change, changes=True
+    ),
 )
 async def note_that_applied(request: Ask) -> Response[bytes]:
     change_id, who = id_of(request, "change"), by(request)
@@ -98,7 +104,7 @@ async def note_that_applied(request: Ask) -> Response[bytes]:
         unit.flush()
         return made(unit.change(change_id))
 
-    return await change(request, raw, effect)
+    return await change(request, raw, effect, of=(schema.changes, change_id))
 
 
 async def finished_diff(api: Api, found: Change) -> Response[bytes]:
@@ -111,12 +117,15 @@ def send_diff(patch: bytes, *, truncated: bool) -> Response[bytes]:
     return Response(patch, media_type=DIFF, headers=headers)
 
 
-async def _change(api: Api, change_id: str) -> Change:
-    return msgspec.json.decode(await _doc(api, change_id), type=Change)
+async def _change(request: Ask) -> Change:
+    return msgspec.json.decode(await _doc(request), type=Change)
 
 
-async def _doc(api: Api, change_id: str) -> bytes:
-    return await api.store.reader.run(lambda c: queries.show(c, schema.changes, change_id, "change"))
+async def _doc(request: Ask) -> bytes:
+    change_id, scope = id_of(request, "change"), scope_of(request)
+    return await api_of(request).store.reader.run(
+        lambda c: queries.show(c, schema.changes, change_id, "change", scope=scope)
+    )
 
 
 ROUTES = [list_them, show_one, show_diff, fetch_bundle, note_that_applied]

@@ -10,7 +10,7 @@ from msgspec import Meta, Raw, Struct
 from sqlalchemy import Connection
 
 from podium.gateway import cursor
-from podium.gateway.api import Ask, api_of, encode, query_of, send_json
+from podium.gateway.api import Ask, api_of, encode, query_of, scope_of, send_json
 from podium.gateway.openapi import Events
 from podium.gateway.routes import about
 from podium.kernel.errors import CursorExpired, InvalidRequest
@@ -39,11 +39,11 @@ class _Numbered(Struct, frozen=True):
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, EventPage), api_of(request)
     after = cursor.decode(ask.after) if ask.after is not None else 0
-    types = types_of(ask.type)
+    types, scope = types_of(ask.type), scope_of(request)
 
     def read(connection: Connection) -> tuple[list[bytes], int]:
         return queries.list_events(
-            connection, after=after, limit=ask.limit, task=ask.task, run=ask.run, types=types
+            connection, after=after, limit=ask.limit, task=ask.task, run=ask.run, types=types, scope=scope
         )
 
     try:

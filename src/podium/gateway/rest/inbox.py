@@ -24,9 +24,11 @@ from podium.gateway.api import (
     made,
     page_after,
     query_of,
+    scope_of,
     send_json,
 )
 from podium.gateway.routes import Listed, about
+from podium.kernel.access import Verb
 from podium.kernel.ids import RunId
 from podium.kernel.inquiry import Effect, Grant, Inquiry
 from podium.kernel.states import InquiryState
@@ -67,11 +69,11 @@ class _Page(Struct, frozen=True):
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, InquiryPage), api_of(request)
     after = page_after(ask, "inquiry")
-    state = str(ask.state) if ask.state is not None else None
+    state, scope = str(ask.state) if ask.state is not None else None, scope_of(request)
 
     def read(connection: Connection) -> bytes:
         docs, following = queries.list_inquiries(
-            connection, limit=ask.limit, after=after, state=state, task=ask.task, run=ask.run
+            connection, limit=ask.limit, after=after, state=state, task=ask.task, run=ask.run, scope=scope
         )
         return encode(_Page([Raw(_listed(doc)) for doc in docs], following))
 
@@ -81,10 +83,10 @@ async def list_them(request: Ask) -> Response[bytes]:
 @get("/inquiries/{id:str}", opt=about("One inquiry, with its exact effect.", answer=Inquiry))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    inquiry_id = id_of(request, "inquiry")
+    inquiry_id, scope = id_of(request, "inquiry"), scope_of(request)
     return send_json(
         await api_of(request).store.reader.run(
-            lambda c: queries.show(c, schema.inquiries, inquiry_id, "inquiry", hint=HINT)
+            lambda c: queries.show(c, schema.inquiries, inquiry_id, "inquiry", hint=HINT, scope=scope)
         )
     )
 
@@ -94,6 +96,7 @@ async def show_one(request: Ask) -> Response[bytes]:
     status_code=200,
     opt=about(
         "Allow or deny. The first answer counts; the same again is no error, another one a conflict.",
+        Verb.ANSWER,
         body=AnswerInquiry,
         answer=Inquiry,
         changes=True,
@@ -109,7 +112,7 @@ async def answer_one(request: Ask) -> Response[bytes]:
         to_tell[:] = [inquiry.run_id] if inquiry.delivered_at is None else []
         return made(inquiry)
 
-    answer = await change(request, raw, effect)
+    answer = await change(request, raw, effect, of=(schema.inquiries, inquiry_id))
     api.engine.tell_later(*to_tell)
     return answer
 
@@ -120,10 +123,12 @@ async def answer_one(request: Ask) -> Response[bytes]:
 )
 async def list_grants(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, GrantPage), api_of(request)
-    after = page_after(ask, "grant")
+    after, scope = page_after(ask, "grant"), scope_of(request)
     return send_json(
         await api.store.reader.run(
-            lambda c: queries.list_of_task(c, schema.grants, limit=ask.limit, after=after, task=ask.task)
+            lambda c: queries.list_of_task(
+                c, schema.grants, limit=ask.limit, after=after, task=ask.task, scope=scope
+            )
         )
     )
 

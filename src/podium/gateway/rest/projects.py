@@ -26,10 +26,13 @@ from podium.gateway.api import (
     page_after,
     query_of,
     replied,
+    scope_of,
     send_json,
 )
+from podium.gateway.opening import check_project
 from podium.gateway.routes import Listed, about
-from podium.kernel.errors import NotFound
+from podium.kernel.access import Scope, Verb
+from podium.kernel.errors import Forbidden, NotFound
 from podium.kernel.ids import kind_of
 from podium.kernel.nouns import Project
 from podium.store import queries, schema
@@ -45,6 +48,7 @@ class _FirstTimeError(NotFound):
     "/projects",
     opt=about(
         "Add a project. Its repository is tried first: unreachable, nothing is created.",
+        Verb.CONFIGURE,
         body=AddProject,
         answer=Project,
         status=201,
@@ -53,6 +57,10 @@ class _FirstTimeError(NotFound):
 )
 async def add_one(request: Ask) -> Response[bytes]:
     ask, raw = await body_of(request, AddProject)
+    if scope_of(request) is not None:
+        raise Forbidden(
+            "this token sees certain projects only, so it adds none", hint="use the owner's token"
+        )
     api, who = api_of(request), by(request)
     organisation = api.engine.settings.organisation
     earlier = await _answered_before(api, key_for(request, raw))
@@ -70,28 +78,33 @@ async def add_one(request: Ask) -> Response[bytes]:
 @get("/projects", opt=about("List projects, newest first.", query=Page, answer=Listed[Project]))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, Page), api_of(request)
-    after = page_after(ask, "project")
+    after, scope = page_after(ask, "project"), scope_of(request)
     return send_json(
-        await api.store.reader.run(lambda c: queries.list_projects(c, limit=ask.limit, after=after))
+        await api.store.reader.run(
+            lambda c: queries.list_projects(c, limit=ask.limit, after=after, scope=scope)
+        )
     )
 
 
 @get("/projects/{id:str}", opt=about("One project, by id or name.", answer=Project))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    reference = str(request.path_params["id"])
-    return send_json(await api_of(request).store.reader.run(lambda c: _doc(c, reference)))
+    reference, scope = str(request.path_params["id"]), scope_of(request)
+    return send_json(await api_of(request).store.reader.run(lambda c: _doc(c, reference, scope)))
 
 
 @delete(
     "/projects/{id:str}",
     status_code=200,
-    opt=about("Forget a project, by id or name; its tasks stay.", answer=Nothing, changes=True),
+    opt=about(
+        "Forget a project, by id or name; its tasks stay.", Verb.CONFIGURE, answer=Nothing, changes=True
+    ),
 )
 async def remove_one(request: Ask) -> Response[bytes]:
-    reference, who = str(request.path_params["id"]), by(request)
+    reference, who, scope = str(request.path_params["id"]), by(request), scope_of(request)
 
     def effect(unit: Unit) -> Answer:
+        check_project(unit, reference, scope)
         remove_project(unit, reference, by=who)
         return GONE
 
@@ -106,16 +119,18 @@ class TrustedFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     "/projects/{id:str}/trusted-files",
     opt=about(
         "Honour a configuration file of the repository while its content has this hash.",
+        Verb.CONFIGURE,
         body=TrustFile,
         answer=Project,
         changes=True,
     ),
 )
 async def trust_one(request: Ask) -> Response[bytes]:
-    reference, who = str(request.path_params["id"]), by(request)
+    reference, who, scope = str(request.path_params["id"]), by(request), scope_of(request)
     ask, raw = await body_of(request, TrustFile)
 
     def effect(unit: Unit) -> Answer:
+        check_project(unit, reference, scope)
         return made(trust_file(unit, project_of(unit, reference), ask.path, ask.sha256, by=who))
 
     return await change(request, raw, effect)
@@ -124,13 +139,14 @@ async def trust_one(request: Ask) -> Response[bytes]:
 @delete(
     "/projects/{id:str}/trusted-files",
     status_code=200,
-    opt=about("Honour that file no longer.", query=TrustedFile, answer=Project, changes=True),
+    opt=about("Honour that file no longer.", Verb.CONFIGURE, query=TrustedFile, answer=Project, changes=True),
 )
 async def distrust_one(request: Ask) -> Response[bytes]:
-    reference, who = str(request.path_params["id"]), by(request)
+    reference, who, scope = str(request.path_params["id"]), by(request), scope_of(request)
     ask = query_of(request, TrustedFile)
 
     def effect(unit: Unit) -> Answer:
+        check_project(unit, reference, scope)
         return made(trust_file(unit, project_of(unit, reference), ask.path, None, by=who))
 
     # What is asked stands in the query here: it takes the body's place in what a key stands for.
@@ -151,12 +167,12 @@ async def _answered_before(api: Api, key: Key | None) -> Answer | None:
         return None
 
 
-def _doc(connection: Connection, reference: str) -> bytes:
+def _doc(connection: Connection, reference: str, scope: Scope | None) -> bytes:
     if kind_of(reference) == "project":
-        return queries.show(connection, schema.projects, reference, "project")
-    row = connection.execute(
-        select(schema.projects.c.doc).where(schema.projects.c.name == reference[:200])
-    ).first()
+        return queries.show(connection, schema.projects, reference, "project", scope=scope)
+    table = schema.projects
+    named = select(table.c.doc).where(table.c.name == reference[:200])
+    row = connection.execute(queries.narrow(named, table, scope)).first()
     if row is None:
         raise NotFound(f"there is no project {reference[:80]!r}", hint="list them with: podium projects list")
     return bytes(row[0])

@@ -23,6 +23,7 @@ from podium.gateway.api import (
     id_of,
     page_after,
     query_of,
+    scope_of,
     send_json,
 )
 from podium.gateway.errors import told_by_worker
@@ -30,6 +31,7 @@ from podium.gateway.kept import read_part
 from podium.gateway.rest.changes import DIFF, finished_diff, send_diff
 from podium.gateway.routes import Listed, about
 from podium.gateway.silence import overlay_one
+from podium.kernel.access import Scope
 from podium.kernel.errors import Conflict, NotFound, PodiumError, WorkerUnreachable
 from podium.kernel.ids import RunId
 from podium.kernel.nouns import Change, Run, Task
@@ -54,10 +56,12 @@ class OutputPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @get("/runs", opt=about("List runs, newest first.", query=RunPage, answer=Listed[Run]))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, RunPage), api_of(request)
-    after = page_after(ask, "run")
+    after, scope = page_after(ask, "run"), scope_of(request)
     return send_json(
         await api.store.reader.run(
-            lambda c: queries.list_runs(c, limit=ask.limit, after=after, task=ask.task, is_open=ask.open)
+            lambda c: queries.list_runs(
+                c, limit=ask.limit, after=after, task=ask.task, is_open=ask.open, scope=scope
+            )
         )
     )
 
@@ -65,8 +69,8 @@ async def list_them(request: Ask) -> Response[bytes]:
 @get("/runs/{id:str}", opt=about("One run.", answer=Run))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    run_id = id_of(request, "run")
-    return send_json(await api_of(request).store.reader.run(lambda c: _doc(c, run_id)))
+    run_id, scope = id_of(request, "run"), scope_of(request)
+    return send_json(await api_of(request).store.reader.run(lambda c: _doc(c, run_id, scope)))
 
 
 @get(
@@ -75,7 +79,9 @@ async def show_one(request: Ask) -> Response[bytes]:
 )
 async def diagnose_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    return send_json(msgspec.json.encode(await _diagnose(api_of(request), id_of(request, "run"))))
+    return send_json(
+        msgspec.json.encode(await _diagnose(api_of(request), id_of(request, "run"), scope_of(request)))
+    )
 
 
 @get(
@@ -88,7 +94,7 @@ async def diagnose_one(request: Ask) -> Response[bytes]:
 )
 async def show_output(request: Ask) -> Response[bytes]:
     api, run_id, ask = api_of(request), id_of(request, "run"), query_of(request, OutputPart)
-    got = await _output(api, run_id, ask)
+    got = await _output(api, run_id, ask, scope_of(request))
     headers = {
         "podium-offset": str(got.offset),
         "podium-next": str(got.offset + len(got.data)),
@@ -105,7 +111,7 @@ async def show_output(request: Ask) -> Response[bytes]:
 async def show_diff(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     api, run_id = api_of(request), id_of(request, "run")
-    run = await _run(api, run_id)
+    run = await _run(api, run_id, scope_of(request))
     found = await api.store.reader.run(lambda c: _change_of(c, run_id))
     if found is not None:
         return await finished_diff(api, found)
@@ -124,9 +130,9 @@ async def show_diff(request: Ask) -> Response[bytes]:
     return send_diff(got.patch, truncated=got.truncated)
 
 
-async def _output(api: Api, run_id: str, ask: OutputPart) -> m.OutputIs:
+async def _output(api: Api, run_id: str, ask: OutputPart, scope: Scope | None) -> m.OutputIs:
     """From what was kept, once that is here; until then from the worker."""
-    run = await _run(api, run_id)
+    run = await _run(api, run_id, scope)
     kept = await _kept(api, run, ask)
     if kept is not None:
         return kept
@@ -135,7 +141,7 @@ async def _output(api: Api, run_id: str, ask: OutputPart) -> m.OutputIs:
         got = await _ask(api, run, question)
     except NotFound:
         # Perhaps it was sent, and forgotten there, since we looked.
-        kept = await _kept(api, await _run(api, run_id), ask)
+        kept = await _kept(api, await _run(api, run_id, scope), ask)
         if kept is None:
             raise
         return kept
@@ -156,11 +162,11 @@ async def _kept(api: Api, run: Run, ask: OutputPart) -> m.OutputIs | None:
     return m.OutputIs(data=data, offset=ask.offset, size=kept.size)
 
 
-async def _diagnose(api: Api, run_id: str) -> Diagnosis:
+async def _diagnose(api: Api, run_id: str, scope: Scope | None) -> Diagnosis:
     silent = await api.silence.silent()
 
     def read(connection: Connection) -> tuple[Run, Task, str | None, tuple[int, int]]:
-        doc, _offset, last_output_at = queries.run_facts(connection, run_id)
+        doc, _offset, last_output_at = queries.run_facts(connection, run_id, scope)
         run = msgspec.json.decode(doc, type=Run)
         shown = queries.show(connection, schema.tasks, run.task_id, "task")
         if silent:
@@ -206,12 +212,12 @@ async def _ask(api: Api, run: Run, question: m.ToWorker) -> m.Answer:
     return got
 
 
-async def _run(api: Api, run_id: str) -> Run:
-    return msgspec.json.decode(await api.store.reader.run(lambda c: _doc(c, run_id)), type=Run)
+async def _run(api: Api, run_id: str, scope: Scope | None) -> Run:
+    return msgspec.json.decode(await api.store.reader.run(lambda c: _doc(c, run_id, scope)), type=Run)
 
 
-def _doc(connection: Connection, run_id: str) -> bytes:
-    return queries.show(connection, schema.runs, RunId(run_id), "run")
+def _doc(connection: Connection, run_id: str, scope: Scope | None) -> bytes:
+    return queries.show(connection, schema.runs, RunId(run_id), "run", scope=scope)
 
 
 def _change_of(connection: Connection, run_id: str) -> Change | None:

@@ -10,7 +10,18 @@ from msgspec import Meta
 from sqlalchemy import Connection
 
 from podium.engine.conversations import ForkPoint, fork_points
-from podium.gateway.api import Ask, Nothing, Page, api_of, encode, id_of, page_after, query_of, send_json
+from podium.gateway.api import (
+    Ask,
+    Nothing,
+    Page,
+    api_of,
+    encode,
+    id_of,
+    page_after,
+    query_of,
+    scope_of,
+    send_json,
+)
 from podium.gateway.routes import Listed, about
 from podium.kernel.nouns import Run
 from podium.kernel.session import Session
@@ -31,10 +42,12 @@ class ShownSession(Session, frozen=True, kw_only=True):
 @get("/sessions", opt=about("List sessions, newest first.", query=SessionPage, answer=Listed[Session]))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, SessionPage), api_of(request)
-    after = page_after(ask, "session")
+    after, scope = page_after(ask, "session"), scope_of(request)
     return send_json(
         await api.store.reader.run(
-            lambda c: queries.list_of_task(c, schema.sessions, limit=ask.limit, after=after, task=ask.task)
+            lambda c: queries.list_of_task(
+                c, schema.sessions, limit=ask.limit, after=after, task=ask.task, scope=scope
+            )
         )
     )
 
@@ -42,10 +55,10 @@ async def list_them(request: Ask) -> Response[bytes]:
 @get("/sessions/{id:str}", opt=about("One session.", answer=ShownSession))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    session_id, api = id_of(request, "session"), api_of(request)
+    session_id, api, scope = id_of(request, "session"), api_of(request), scope_of(request)
 
     def read(connection: Connection) -> tuple[bytes, Run]:
-        doc = queries.show(connection, schema.sessions, session_id, "session")
+        doc = queries.show(connection, schema.sessions, session_id, "session", scope=scope)
         run_id = msgspec.json.decode(doc, type=Session).run_id
         return doc, msgspec.json.decode(queries.run_facts(connection, run_id)[0], type=Run)
 

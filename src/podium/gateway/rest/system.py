@@ -6,9 +6,11 @@ from litestar import Response, get, post
 from msgspec import Struct
 
 from podium.gateway import cursor
-from podium.gateway.api import Ask, Nothing, api_of, body_of, encode, query_of, send_json
+from podium.gateway.api import Ask, Nothing, api_of, body_of, by, encode, query_of, send_json
 from podium.gateway.openapi import document
 from podium.gateway.routes import about
+from podium.kernel import events as e
+from podium.kernel.access import Verb
 from podium.kernel.errors import PodiumError
 from podium.store import queries
 
@@ -65,11 +67,13 @@ async def show_openapi(request: Ask) -> Response[bytes]:
 
 @post("/shutdown", status_code=202, opt=about(
     "End the server. Agents live on and are taken up again, unless they are to be stopped too.",
-    body=Shutdown, answer=Nothing, status=202,
+    Verb.ADMIN, body=Shutdown, answer=Nothing, status=202,
 ))  # fmt: skip
 async def shut_down(request: Ask) -> Response[bytes]:
     ask, _ = await body_of(request, Shutdown)
-    engine = api_of(request).engine
+    engine, who = api_of(request).engine, by(request)
+    asked = e.ServerStopAsked(stop_agents=ask.stop_agents)
+    await engine.store.writer.run(lambda unit: unit.append(asked, by=who))
     if ask.stop_agents:
         try:
             await engine.stop_agents()

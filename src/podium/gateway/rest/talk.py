@@ -19,9 +19,11 @@ from podium.gateway.api import (
     made,
     page_after,
     query_of,
+    scope_of,
     send_json,
 )
 from podium.gateway.routes import Listed, about
+from podium.kernel.access import Verb
 from podium.kernel.ids import RunId
 from podium.kernel.session import Message, Mode
 from podium.store import queries, schema
@@ -46,6 +48,7 @@ class SetModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     opt=about(
         "Say something to the agent of a task. `mode` of the answer tells whether it steers the turn that "
         "runs, is queued behind it, or interrupts it.",
+        Verb.STEER,
         body=SendMessage,
         answer=Message,
         status=201,
@@ -61,6 +64,7 @@ async def send_one(request: Ask) -> Response[bytes]:
     "/tasks/{id:str}/interrupt",
     opt=about(
         "Stop the turn that runs; the agent and its conversation stay.",
+        Verb.STEER,
         body=Interrupt,
         answer=Message,
         status=201,
@@ -77,6 +81,7 @@ async def interrupt_one(request: Ask) -> Response[bytes]:
     opt=about(
         "Let the agent of a task go on with another model, from its next request to one. Whether its program "
         "took it shows in the state of the message that is made of it.",
+        Verb.STEER,
         body=SetModel,
         answer=Message,
         status=201,
@@ -98,7 +103,7 @@ async def _send(request: Ask, ask: SendMessage, raw: bytes) -> Response[bytes]:
         to_tell[:] = [message.run_id]
         return made(message, 201)
 
-    answer = await change(request, raw, effect)
+    answer = await change(request, raw, effect, of=(schema.tasks, task_id))
     api.engine.tell_later(*to_tell)
     return answer
 
@@ -109,13 +114,15 @@ async def _send(request: Ask, ask: SendMessage, raw: bytes) -> Response[bytes]:
 )
 async def list_them(request: Ask) -> Response[bytes]:
     task_id, ask, api = id_of(request, "task"), query_of(request, Page), api_of(request)
-    after = page_after(ask, "message")
+    after, scope = page_after(ask, "message"), scope_of(request)
     page = await api.store.reader.run(
-        lambda c: queries.list_of_task(c, schema.messages, limit=ask.limit, after=after, task=task_id)
+        lambda c: queries.list_of_task(
+            c, schema.messages, limit=ask.limit, after=after, task=task_id, scope=scope
+        )
     )
     if msgspec.json.decode(page, type=_Peeked).items == []:
         # Nothing said, or no such task: the second is an error.
-        await api.store.reader.run(lambda c: queries.show(c, schema.tasks, task_id, "task"))
+        await api.store.reader.run(lambda c: queries.show(c, schema.tasks, task_id, "task", scope=scope))
     return send_json(page)
 
 
@@ -126,12 +133,11 @@ class _Peeked(Struct, frozen=True):
 @get("/messages/{id:str}", opt=about("One message, and what became of it.", answer=Message))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    message_id = id_of(request, "message")
+    message_id, scope = id_of(request, "message"), scope_of(request)
+    hint = "those of a task: GET /tasks/{id}/messages"
     return send_json(
         await api_of(request).store.reader.run(
-            lambda c: queries.show(
-                c, schema.messages, message_id, "message", hint="those of a task: GET /tasks/{id}/messages"
-            )
+            lambda c: queries.show(c, schema.messages, message_id, "message", hint=hint, scope=scope)
         )
     )
 

@@ -24,10 +24,13 @@ from podium.gateway.api import (
     made,
     page_after,
     query_of,
+    scope_of,
     send_json,
 )
+from podium.gateway.opening import check_opening
 from podium.gateway.routes import Listed, about
 from podium.gateway.silence import overlay_one, overlay_page, unknown_page
+from podium.kernel.access import Scope, Verb
 from podium.kernel.errors import Unavailable
 from podium.kernel.nouns import Run, Task
 from podium.kernel.states import TASK_TERMINAL
@@ -65,14 +68,22 @@ class Waited(Struct, frozen=True, kw_only=True):
 
 @post(
     "/tasks",
-    opt=about("Open a task and queue its first run.", body=OpenTask, answer=Task, status=201, changes=True),
+    opt=about(
+        "Open a task and queue its first run.",
+        Verb.WORK,
+        body=OpenTask,
+        answer=Task,
+        status=201,
+        changes=True,
+    ),
 )
 async def open_one(request: Ask) -> Response[bytes]:
     ask, raw = await body_of(request, OpenTask)
-    api, who = api_of(request), by(request)
+    api, who, scope = api_of(request), by(request), scope_of(request)
     settings = api.engine.settings
 
     def effect(unit: Unit) -> Answer:
+        check_opening(unit, ask, scope)
         task = open_task(
             unit,
             ask,
@@ -92,13 +103,15 @@ async def open_one(request: Ask) -> Response[bytes]:
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, TaskPage), api_of(request)
     after = page_after(ask, "task")
-    silent = await api.silence.silent()
+    silent, scope = await api.silence.silent(), scope_of(request)
 
     def read(connection: Connection) -> bytes:
         if ask.status == UNKNOWN:
-            return unknown_page(connection, silent, limit=ask.limit, after=after, project=ask.project)
+            return unknown_page(
+                connection, silent, limit=ask.limit, after=after, project=ask.project, scope=scope
+            )
         page = queries.list_tasks(
-            connection, limit=ask.limit, after=after, status=ask.status, project=ask.project
+            connection, limit=ask.limit, after=after, status=ask.status, project=ask.project, scope=scope
         )
         return overlay_page(connection, page, silent, ask.status) if silent else page
 
@@ -108,12 +121,13 @@ async def list_them(request: Ask) -> Response[bytes]:
 @get("/tasks/{id:str}", opt=about("One task, with its prompt.", answer=ShownTask))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
-    return send_json(await _shown(api_of(request), id_of(request, "task"), queries.show_task))
+    task_id, scope = id_of(request, "task"), scope_of(request)
+    return send_json(await _shown(api_of(request), lambda c: queries.show_task(c, task_id, scope)))
 
 
 @post(
     "/tasks/{id:str}/cancel",
-    opt=about("Cancel a task; again is no error.", body=CancelTask, answer=Task, changes=True),
+    opt=about("Cancel a task; again is no error.", Verb.WORK, body=CancelTask, answer=Task, changes=True),
 )
 async def cancel_one(request: Ask) -> Response[bytes]:
     task_id, api, who = id_of(request, "task"), api_of(request), by(request)
@@ -125,7 +139,7 @@ async def cancel_one(request: Ask) -> Response[bytes]:
         to_stop[:] = [run] if run is not None else []
         return made(task)
 
-    answer = await change(request, raw, effect)
+    answer = await change(request, raw, effect, of=(schema.tasks, task_id))
     # Only now, the intent being committed: what the agent says from here on cannot undo it.
     await api.engine.stop_run(to_stop[0] if to_stop else None, ask.reason)
     return answer
@@ -133,7 +147,7 @@ async def cancel_one(request: Ask) -> Response[bytes]:
 
 @post(
     "/tasks/{id:str}/retry",
-    opt=about("Open a new task that tries the same again.", answer=Task, status=201, changes=True),
+    opt=about("Open a new task that tries the same again.", Verb.WORK, answer=Task, status=201, changes=True),
 )
 async def retry_one(request: Ask) -> Response[bytes]:
     task_id, api, who = id_of(request, "task"), api_of(request), by(request)
@@ -143,7 +157,7 @@ async def retry_one(request: Ask) -> Response[bytes]:
     def effect(unit: Unit) -> Answer:
         return made(retry_task(unit, task_id, by=who, ids=api.engine.ids, harnesses=harnesses), 201)
 
-    answer = await change(request, raw, effect)
+    answer = await change(request, raw, effect, of=(schema.tasks, task_id))
     api.engine.wake()
     return answer
 
@@ -155,17 +169,20 @@ async def retry_one(request: Ask) -> Response[bytes]:
 async def wait_for_one(request: Ask) -> Response[bytes]:
     task_id, api = id_of(request, "task"), api_of(request)
     ask = query_of(request, Waiting)
-    doc, ended = await _wait(api, task_id, ask.timeout_s)
+    doc, ended = await _wait(api, task_id, ask.timeout_s, scope_of(request))
     return send_json(b'{"task":' + doc + b',"timed_out":' + (b"false}" if ended else b"true}"))
 
 
-async def _wait(api: Api, task_id: str, timeout_s: float) -> tuple[bytes, bool]:
+async def _wait(api: Api, task_id: str, timeout_s: float, scope: Scope | None) -> tuple[bytes, bool]:
+    def plain(connection: Connection) -> bytes:
+        return queries.show(connection, schema.tasks, task_id, "task", scope=scope)
+
     loop_time = api.store.clock.monotonic
     deadline = loop_time() + timeout_s
     with api.hub.joined(), api.hub.awaiting(task_id) as news:
         while True:
             news.clear()
-            doc = await _shown(api, task_id, _plain)
+            doc = await _shown(api, plain)
             if _settled(doc):
                 return doc, True
             remaining_s = deadline - loop_time()
@@ -175,15 +192,11 @@ async def _wait(api: Api, task_id: str, timeout_s: float) -> tuple[bytes, bool]:
                 raise Unavailable("Podium is stopping", hint="ask again in a moment")
 
 
-def _plain(connection: Connection, task_id: str) -> bytes:
-    return queries.show(connection, schema.tasks, task_id, "task")
-
-
-async def _shown(api: Api, task_id: str, query: Callable[[Connection, str], bytes]) -> bytes:
+async def _shown(api: Api, query: Callable[[Connection], bytes]) -> bytes:
     silent = await api.silence.silent()
 
     def read(connection: Connection) -> bytes:
-        doc = query(connection, task_id)
+        doc = query(connection)
         return overlay_one(connection, doc, silent) if silent else doc
 
     return await api.store.reader.run(read)

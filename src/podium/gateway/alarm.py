@@ -1,0 +1,49 @@
+"""Somebody trying out secrets becomes an event: once a minute for each address, however many they try."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import anyio
+
+from podium.kernel import events as e
+from podium.store.store import Store
+
+FROM_COUNT = 20
+WITHIN_S = 60.0
+MAX_ADDRESSES = 1_000
+
+
+class Alarms:
+    """`hear` counts, `run` records. A wrong token or two is a mistake and no event."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._due: dict[str, int] = {}
+        self._news = anyio.Event()
+
+    def hear(self, address: str) -> None:
+        now = self._store.clock.monotonic()
+        count, since = self._counts.get(address, (0, now))
+        if now - since > WITHIN_S:
+            count, since = 0, now
+        self._counts[address] = (count + 1, since)
+        while len(self._counts) > MAX_ADDRESSES:
+            self._counts.popitem(last=False)
+        if count + 1 == FROM_COUNT:
+            self._due[address] = count + 1
+            self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news, due, self._due = anyio.Event(), self._due, {}
+            events = [
+                e.AccessRefused(address=address[:100], count=count, within_s=WITHIN_S)
+                for address, count in due.items()
+            ]
+            await self._store.writer.run(
+                lambda unit, told=events: [unit.append(event, by="guard") for event in told]  # type: ignore[misc]
+            )
