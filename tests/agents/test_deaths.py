@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -17,12 +18,15 @@ from podium.kernel.session import Message, Mode
 from podium.kernel.states import RUN_TERMINAL, InquiryState, MessageState, TaskState
 from podium.process.base import Alive, HolderGone
 from podium.process.probe import probe
+from podium.process.procfs import all_pids, running_since
 from podium.store import schema
 from podium.testing.rig import Rig
+from tests.agents.driving import shell
 from tests.agents.test_both import MAKE, agents, making
 from tests.agents.test_conversation import say
 from tests.agents.test_through_the_worker import log
 from tests.integration.runs.test_conversations import answer, inquiries, rows
+from tests.support import eventually_in_loop
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900), pytest.mark.usefixtures("users")]
 ENDS_WITHIN_S = 120.0
@@ -94,17 +98,97 @@ async def test_nothing_is_lost_or_doubled(
             await carry_on(rig, task, lambda events: False)
             assert await alive(rig, task) == 0
     async with Rig(tmp_path / "home").running() as rig:
-        assert await alive(rig, task) <= 1
-        await carry_on(rig, task, lambda events: False)
-        done = await rig.task(task.id)
+        await ends_well(rig, task)
+
+
+async def ends_well(rig: Rig, task: Task) -> None:
+    """Nothing lost, nothing doubled, and never two agents."""
+    assert await alive(rig, task) <= 1
+    await carry_on(rig, task, lambda events: False)
+    done = await rig.task(task.id)
+    assert done.state.word is TaskState.DONE, done.state
+    events = await log(rig)
+    assert len([event for event in events if isinstance(event, e.TaskDone)]) == 1
+    returned = [(event.run_id, event.call_id) for event in events if isinstance(event, e.RunToolReturned)]
+    assert len(set(returned)) == len(returned)
+    assert await alive(rig, task) == 0
+    run = await rig.run_of(task.id)
+    assert run.state.word in RUN_TERMINAL
+    assert not [one for one in await inquiries(rig) if one.state.word is InquiryState.OPEN]
+
+
+class Gate:
+    """A command that stops in its middle until it is let go on, and writes down that it began and ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self._fifo, self._journal = folder / "gate", folder / "journal"
+        self._journal.touch()
+        os.mkfifo(self._fifo)
+        self._end = os.open(self._fifo, os.O_RDWR)  # with a writer there no reader sees an end
+
+    def turn(self, name: str) -> dict[str, Any]:
+        """Codex tries what was allowed in its sandbox first, and once more outside when that has failed;
+        after ten seconds it would leave a command to itself."""
+        note = "echo {} >> " + str(self._journal)
+        steps = (
+            note.format("began"),
+            f"read go < {self._fifo}",
+            "echo made > made.txt",
+            note.format("ended"),
+        )
+        call = shell(f"set -e; {'; '.join(steps)}")
+        more = {"yield_time_ms": 30_000} if name == "codex" else {}
+        return {"calls": [{**call, "input": {**call["input"], **more}}]}
+
+    def count(self, word: str) -> int:
+        return self._journal.read_text().split().count(word)
+
+    def let_go(self, times: int) -> None:
+        os.write(self._end, b"go\n" * times)
+
+    def processes(self) -> set[tuple[int, int | None]]:
+        """Shells in the middle of the command, wherever they hang in the tree."""
+        found = {(pid, running_since(pid)) for pid in all_pids() if self._is_named_by(pid)}
+        return {(pid, since) for pid, since in found if since is not None}
+
+    def _is_named_by(self, pid: int) -> bool:
+        try:
+            return bytes(self._fifo) in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+@pytest.mark.parametrize("victim", ["server and worker", "holder", "program"])
+async def test_nothing_is_lost_or_doubled_in_the_middle_of_a_tool(
+    tmp_path: Path, repository: Path, claude: Path, codex_program: Path, name: str, victim: str
+) -> None:
+    gate = Gate(tmp_path)
+    wait = gate.turn(name)
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.ASK)
+        task = await making(rig, name, repository, *(wait, wait, {"say": "Made."}) * 2)
+        await carry_on(rig, task, lambda events: gate.count("began") == 1)
+        tool = gate.processes()
+        assert tool
+        if victim != "server and worker":
+            await kill(rig, task, victim)
+            if (name, victim) != ("claude", "holder"):
+                # Claude Code ends its turn, the tool included, when its input has ended; all else is orphaned
+                # and nobody lets it go on.
+                await eventually_in_loop(lambda: not tool & gate.processes(), ENDS_WITHIN_S)
+                assert gate.count("ended") == 0
+            gate.let_go(9)
+            await carry_on(rig, task, lambda events: False)
+    async with Rig(tmp_path / "home").running() as rig:
+        gate.let_go(9)
+        await ends_well(rig, task)
         events = await log(rig)
-        assert done.state.word is TaskState.DONE, done.state
-        ends = [event for event in events if isinstance(event, e.TaskDone)]
-        assert len(ends) == 1
-        assert await alive(rig, task) == 0
-        run = await rig.run_of(task.id)
-        assert run.state.word in RUN_TERMINAL
-        assert not [one for one in await inquiries(rig) if one.state.word is InquiryState.OPEN]
+    returned = [event for event in events if isinstance(event, e.RunToolReturned) and not event.is_error]
+    assert gate.count("ended") == len(returned)
+    torn = gate.count("began") - gate.count("ended")
+    assert torn == (victim != "server and worker" and (name, victim) != ("claude", "holder"))
+    assert gate.processes() == set()
 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])
