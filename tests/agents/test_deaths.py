@@ -13,7 +13,7 @@ import pytest
 
 from podium.kernel import events as e
 from podium.kernel.inquiry import Decision
-from podium.kernel.nouns import Permissions, Task
+from podium.kernel.nouns import Permissions, Reason, Task
 from podium.kernel.session import Message, Mode
 from podium.kernel.states import RUN_TERMINAL, InquiryState, MessageState, TaskState
 from podium.process.base import Alive, HolderGone
@@ -65,13 +65,13 @@ async def ended(rig: Rig, task: Task) -> bool:
     return (await rig.task(task.id)).state.word in (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED)
 
 
-async def kill(rig: Rig, task: Task, victim: str) -> None:
+async def kill(rig: Rig, task: Task, victim: str, how: signal.Signals = signal.SIGKILL) -> None:
     run = await rig.run_of(task.id)
     state = probe(rig.worker_home.run(run.id).process)
     if victim == "holder" and isinstance(state, Alive):
-        os.kill(state.holder.pid, signal.SIGKILL)
+        os.kill(state.holder.pid, how)
     elif victim == "program" and isinstance(state, Alive) and state.agent is not None:
-        os.kill(state.agent.pid, signal.SIGKILL)
+        os.kill(state.agent.pid, how)
 
 
 async def alive(rig: Rig, task: Task) -> int:
@@ -189,6 +189,23 @@ async def test_nothing_is_lost_or_doubled_in_the_middle_of_a_tool(
     torn = gate.count("began") - gate.count("ended")
     assert torn == (victim != "server and worker" and (name, victim) != ("claude", "holder"))
     assert gate.processes() == set()
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+async def test_a_program_told_to_end_in_the_middle_of_a_tool_leaves_nothing_of_it(
+    tmp_path: Path, repository: Path, claude: Path, codex_program: Path, name: str
+) -> None:
+    gate = Gate(tmp_path)
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.FULL)
+        task = await making(rig, name, repository, gate.turn(name))
+        await carry_on(rig, task, lambda events: gate.count("began") == 1)
+        assert gate.processes()
+        await kill(rig, task, "program", signal.SIGTERM)
+        failed = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
+    assert (failed.state.word, failed.state.reason) == (TaskState.FAILED, Reason.NO_RESULT)
+    assert gate.processes() == set()
+    assert gate.count("ended") == 0
 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from podium.harness.base import About, LaunchPlan, LaunchRequest
+from podium.harness.common import json_object
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import MessageId
 from podium.kernel.nouns import Agent, Check, McpServer, Permissions
@@ -37,6 +39,8 @@ QUIET = {
     "ENABLE_TOOL_SEARCH": "false",
 }
 NAMESPACE = uuid.UUID("6f1c8a52-3b0e-5c55-9d57-0d4a5f7a0c11")
+MAX_HUSKS = 100
+"""A run is started a handful of times at most."""
 SETTINGS, SERVERS = ".claude/settings.json", ".mcp.json"
 
 
@@ -96,11 +100,30 @@ def _conversation(about: About, request: LaunchRequest, folder: Path) -> tuple[s
     told: an id that it knows cannot be given to a new conversation, one that it does not know (killed before
     it wrote a word) cannot be resumed."""
     given = conversation_id(request.conversation_id)
-    mine = str(uuid.uuid5(NAMESPACE, about.run_id))
-    if request.fork and given is not None and not _records(folder, mine):
-        return mine, (f"--resume={given}", "--fork-session", f"--session-id={mine}")
-    chosen = mine if request.fork or given is None else given
-    return chosen, ((f"--resume={chosen}",) if _records(folder, chosen) else (f"--session-id={chosen}",))
+    ours = (str(uuid.uuid5(NAMESPACE, f"{about.run_id}{more}")) for more in ("", *range(2, MAX_HUSKS)))
+    possible = ours if request.fork or given is None else itertools.chain((given,), ours)
+    chosen = next(one for one in possible if not _is_husk(_records(folder, one)))
+    if _records(folder, chosen):
+        return chosen, (f"--resume={chosen}",)
+    if request.fork and given is not None:
+        return chosen, (f"--resume={given}", "--fork-session", f"--session-id={chosen}")
+    return chosen, (f"--session-id={chosen}",)
+
+
+def _is_husk(records: Sequence[Path]) -> bool:
+    """Killed in its first moments it leaves a record without a word in it, whose id can neither be resumed
+    nor given to a new conversation."""
+    return bool(records) and not any(_is_message(line) for path in records for line in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def _is_message(line: bytes) -> bool:
+    said = json_object(line)
+    return said is not None and said.get("type") in ("user", "assistant")
 
 
 def _records(folder: Path, conversation: str) -> list[Path]:
