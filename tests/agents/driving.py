@@ -59,6 +59,8 @@ class Bench:
     program: Path
     url: str
     environ: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
+    """Variables that only the program sees."""
 
     def __post_init__(self) -> None:
         self.workspace = self.folder / "workspace"
@@ -181,7 +183,13 @@ class Bench:
             process = subprocess.Popen(
                 plan.argv,
                 cwd=self.workspace,
-                env={"PATH": self.environ["PATH"], "HOME": self.environ["HOME"], **fixed, **plan.env},
+                env={
+                    "PATH": self.environ["PATH"],
+                    "HOME": self.environ["HOME"],
+                    **fixed,
+                    **plan.env,
+                    **self.extra,
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

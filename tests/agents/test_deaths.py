@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -18,10 +17,9 @@ from podium.kernel.session import Message, Mode
 from podium.kernel.states import RUN_TERMINAL, InquiryState, MessageState, TaskState
 from podium.process.base import Alive, HolderGone
 from podium.process.probe import probe
-from podium.process.procfs import all_pids, running_since
 from podium.store import schema
 from podium.testing.rig import Rig
-from tests.agents.driving import shell
+from tests.agents.gate import Gate
 from tests.agents.test_both import MAKE, agents, making
 from tests.agents.test_conversation import say
 from tests.agents.test_through_the_worker import log
@@ -115,47 +113,6 @@ async def ends_well(rig: Rig, task: Task) -> None:
     run = await rig.run_of(task.id)
     assert run.state.word in RUN_TERMINAL
     assert not [one for one in await inquiries(rig) if one.state.word is InquiryState.OPEN]
-
-
-class Gate:
-    """A command that stops in its middle until it is let go on, and writes down that it began and ended."""
-
-    def __init__(self, folder: Path) -> None:
-        self._fifo, self._journal = folder / "gate", folder / "journal"
-        self._journal.touch()
-        os.mkfifo(self._fifo)
-        self._end = os.open(self._fifo, os.O_RDWR)  # with a writer there no reader sees an end
-
-    def turn(self, name: str) -> dict[str, Any]:
-        """Codex tries what was allowed in its sandbox first, and once more outside when that has failed;
-        after ten seconds it would leave a command to itself."""
-        note = "echo {} >> " + str(self._journal)
-        steps = (
-            note.format("began"),
-            f"read go < {self._fifo}",
-            "echo made > made.txt",
-            note.format("ended"),
-        )
-        call = shell(f"set -e; {'; '.join(steps)}")
-        more = {"yield_time_ms": 30_000} if name == "codex" else {}
-        return {"calls": [{**call, "input": {**call["input"], **more}}]}
-
-    def count(self, word: str) -> int:
-        return self._journal.read_text().split().count(word)
-
-    def let_go(self, times: int) -> None:
-        os.write(self._end, b"go\n" * times)
-
-    def processes(self) -> set[tuple[int, int | None]]:
-        """Shells in the middle of the command, wherever they hang in the tree."""
-        found = {(pid, running_since(pid)) for pid in all_pids() if self._is_named_by(pid)}
-        return {(pid, since) for pid, since in found if since is not None}
-
-    def _is_named_by(self, pid: int) -> bool:
-        try:
-            return bytes(self._fifo) in Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])

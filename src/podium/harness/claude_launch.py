@@ -13,7 +13,7 @@ import msgspec
 
 from podium.harness.base import About, LaunchPlan, LaunchRequest
 from podium.harness.common import json_object
-from podium.kernel.errors import NotFound
+from podium.kernel.errors import AuthRequired, NotFound
 from podium.kernel.ids import MessageId
 from podium.kernel.nouns import Agent, Check, McpServer, Permissions
 from podium.kernel.session import uuid_of
@@ -39,13 +39,15 @@ QUIET = {
     "ENABLE_TOOL_SEARCH": "false",
 }
 NAMESPACE = uuid.UUID("6f1c8a52-3b0e-5c55-9d57-0d4a5f7a0c11")
+LOGIN_FILES = (".credentials.json", ".claude.json")
+"""Whoever logs in leaves one of them in the configuration directory, wherever the login itself is kept."""
 MAX_HUSKS = 100
 """A run is started a handful of times at most."""
 SETTINGS, SERVERS = ".claude/settings.json", ".mcp.json"
 
 
 def plan_of(about: About, request: LaunchRequest) -> LaunchPlan:
-    """Raises NotFound when the program is not installed."""
+    """Raises NotFound when the program is not installed, AuthRequired."""
     agent = request.agent
     folder, env = _login(request)
     conversation, words = _conversation(about, request, folder)
@@ -142,7 +144,8 @@ def _on_record_already(request: LaunchRequest, folder: Path, conversation: str) 
 
 
 def _login(request: LaunchRequest) -> tuple[Path, dict[str, str]]:
-    """The configuration directory, and the environment that makes the program use it and the right login."""
+    """The configuration directory, and the environment that makes the program use it and the right login.
+    Raises AuthRequired when nobody ever logged in in a directory of Podium's own."""
     environ, login = request.environ, request.agent.login
     default = Path(environ.get("HOME", "/nonexistent")) / ".claude"
     own = Path(environ[CONFIG_DIR]) if environ.get(CONFIG_DIR) else default
@@ -156,6 +159,9 @@ def _login(request: LaunchRequest) -> tuple[Path, dict[str, str]]:
         folder = request.login_dir or request.keep_dir / "claude_code" / login.replace(":", "-")
         if request.secret is not None:
             env["ANTHROPIC_API_KEY"] = request.secret
+        elif not any((folder / name).exists() for name in LOGIN_FILES):
+            line = f"{CONFIG_DIR}={shlex.quote(str(folder))} claude, then /login"
+            raise AuthRequired("claude is not logged in there on this machine", hint=f"type: {line}")
     return folder, env | {CONFIG_DIR: str(folder)}
 
 
