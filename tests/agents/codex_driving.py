@@ -83,6 +83,9 @@ class Talk:
     def kill(self) -> None:
         kill_all(self._process)
 
+    def terminate(self) -> None:
+        self._process.terminate()
+
     def take(self, data: bytes) -> list[e.RunFact]:
         state, told = self._harness.decode(self.state, Frame(data=data))
         self.state = msgspec.json.decode(msgspec.json.encode(state), type=self._harness.State)

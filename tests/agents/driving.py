@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,6 +59,8 @@ class Bench:
     program: Path
     url: str
     environ: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
+    """Variables that only the program sees."""
 
     def __post_init__(self) -> None:
         self.workspace = self.folder / "workspace"
@@ -85,17 +87,21 @@ class Bench:
         at: Callable[[e.RunFact], bool] | None = None,
         do: str = "",
         decision: Decision = Decision.DENY,
+        options: Mapping[str, str] | None = None,
+        login: str = "user",
+        secret: str | None = None,
     ) -> Ended:
-        """One run to its end. When `at` is true of an event, `do` happens: `kill` or `interrupt`. Whatever
-        the agent asks is answered with `decision` at once."""
+        """One run to its end. When `at` is true of an event, `do` happens: `kill`, `terminate` or
+        `interrupt`. Whatever the agent asks is answered with `decision` at once."""
         about = About(task_id=TaskId("task_1"), run_id=RunId(run))
         harness = ClaudeCode(about)
         agent = Agent(
             name="claude",
             harness="claude_code",
             instructions=instructions,
-            options={"program": str(self.program)},
+            options={"program": str(self.program), **(options or {})},
             permissions=permissions,
+            login=login,
         )
         plan = harness.launch(
             LaunchRequest(
@@ -108,6 +114,7 @@ class Bench:
                 conversation_id=session,
                 checks=tuple(Check(name=f"c{n}", argv=argv) for n, argv in enumerate(checks)),
                 environ=self.environ,
+                secret=secret,
             )
         )
         return self._play(harness, plan, at, do, decision)
@@ -146,6 +153,8 @@ class Bench:
                     if do == "kill":
                         written_down(self.folder / "config", "tool_result")
                         process.kill()
+                    elif do == "terminate":
+                        process.terminate()
                     else:
                         process.stdin.write((harness.interrupt(state) or b"") + b"\n")
                         process.stdin.flush()
@@ -174,7 +183,13 @@ class Bench:
             process = subprocess.Popen(
                 plan.argv,
                 cwd=self.workspace,
-                env={"PATH": self.environ["PATH"], "HOME": self.environ["HOME"], **fixed, **plan.env},
+                env={
+                    "PATH": self.environ["PATH"],
+                    "HOME": self.environ["HOME"],
+                    **fixed,
+                    **plan.env,
+                    **self.extra,
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import sys
 from pathlib import Path
 
 import pytest
@@ -122,63 +120,11 @@ def test_settings_and_hooks_of_the_user_and_the_repository_are_off(bench: Bench)
     assert [mark for mark in [*marks, bench.workspace / "mcp"] if mark.exists()] == []
 
 
-@pytest.mark.parametrize(
-    ("status", "reason"),
-    [
-        (401, Reason.AUTH_REQUIRED),
-        (404, Reason.MODEL_UNAVAILABLE),
-        (429, Reason.RATE_LIMITED),
-        (500, Reason.SERVER_ERROR),
-        (529, Reason.OVERLOADED),
-    ],
-)
-def test_an_error_of_the_model_is_told_by_its_kind(bench: Bench, status: int, reason: Reason) -> None:
-    ended = bench.run(playing({"fail": {"status": status}}))
-    assert not ended.outcome.succeeded
-    assert ended.outcome.reason is reason
-    assert not ended.outcome.lost
-    assert ended.said == []
-    assert ended.notices[-1] == "api_error"
-
-
 def test_a_failure_that_passes_is_a_notice_and_no_more(bench: Bench) -> None:
     ended = bench.run(playing({"fail": {"status": 529, "times": 1}, "say": "At last."}))
     assert ended.outcome.succeeded
     assert ended.notices == ["api_retry"]
     assert ended.said == ["At last."]
-
-
-def test_a_refused_connection_is_the_network(bench: Bench) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))  # bound and not listening: refuses
-        bench.environ["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        ended = bench.run(playing({"say": "Never."}))
-    assert ended.outcome.reason is Reason.NETWORK
-
-
-def test_a_server_that_never_answers_ends_as_the_network_within_the_clis_own_time(bench: Bench) -> None:
-    bench.environ["API_TIMEOUT_MS"] = "1000"
-    ended = bench.run(playing({"hang": True}))
-    assert ended.outcome.reason is Reason.NETWORK
-
-
-def test_without_any_login_the_reason_is_the_login(bench: Bench) -> None:
-    del bench.environ["ANTHROPIC_API_KEY"]
-    ended = bench.run(playing({"say": "Never."}))
-    assert ended.outcome.reason is Reason.AUTH_REQUIRED
-
-
-def test_an_interrupt_ends_a_call_that_runs(bench: Bench) -> None:
-    bench.environ["IS_SANDBOX"] = "1"
-    command = f"{sys.executable} -c 'import signal; signal.pause()'"
-    ended = bench.run(
-        playing({"say": "Waiting.", "calls": [shell(command)]}, {"say": "Never."}),
-        permissions=Permissions.FULL,
-        at=lambda fact: isinstance(fact, e.RunToolCalled),
-        do="interrupt",
-    )
-    assert ended.outcome.reason is Reason.INTERRUPTED
-    assert "Never." not in ended.said
 
 
 def test_after_a_sigkill_the_conversation_goes_on_where_it_stood(bench: Bench) -> None:
@@ -207,6 +153,22 @@ def test_a_conversation_that_was_never_written_down_starts_afresh(bench: Bench) 
     ended = bench.run(playing({"say": "From the start."}), session=lost)
     assert ended.outcome.succeeded, ended.outcome
     assert ended.plan.conversation_id == lost
+
+
+@pytest.mark.parametrize("lines", [0, 0.5, 1, 2, 2.5])
+def test_a_conversation_of_which_no_word_was_written_down_starts_afresh(bench: Bench, lines: float) -> None:
+    """Its first lines say that a message came in; the message itself is the third."""
+    prompt = playing({"say": "From the start."})
+    first = bench.run(prompt)
+    [record] = (bench.folder / "config").glob("projects/*/*.jsonl")
+    whole = record.read_bytes().splitlines(keepends=True)
+    torn = whole[int(lines)][: 40 if lines % 1 else 0]
+    record.write_bytes(b"".join(whole[: int(lines)]) + torn)
+    for run in ("run_golden", "run_2"):
+        ended = bench.run(prompt, run=run, session=first.plan.conversation_id)
+        assert ended.outcome.succeeded, ended.outcome
+        assert ended.said == ["From the start."]
+        assert ended.plan.conversation_id != first.plan.conversation_id
 
 
 def test_the_same_run_started_twice_resumes_its_own_conversation(bench: Bench) -> None:

@@ -12,17 +12,19 @@ import pytest
 
 from podium.kernel import events as e
 from podium.kernel.inquiry import Decision
-from podium.kernel.nouns import Permissions, Task
+from podium.kernel.nouns import Permissions, Reason, Task
 from podium.kernel.session import Message, Mode
 from podium.kernel.states import RUN_TERMINAL, InquiryState, MessageState, TaskState
 from podium.process.base import Alive, HolderGone
 from podium.process.probe import probe
 from podium.store import schema
 from podium.testing.rig import Rig
+from tests.agents.gate import Gate
 from tests.agents.test_both import MAKE, agents, making
 from tests.agents.test_conversation import say
 from tests.agents.test_through_the_worker import log
 from tests.integration.runs.test_conversations import answer, inquiries, rows
+from tests.support import eventually_in_loop
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900), pytest.mark.usefixtures("users")]
 ENDS_WITHIN_S = 120.0
@@ -61,13 +63,13 @@ async def ended(rig: Rig, task: Task) -> bool:
     return (await rig.task(task.id)).state.word in (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED)
 
 
-async def kill(rig: Rig, task: Task, victim: str) -> None:
+async def kill(rig: Rig, task: Task, victim: str, how: signal.Signals = signal.SIGKILL) -> None:
     run = await rig.run_of(task.id)
     state = probe(rig.worker_home.run(run.id).process)
     if victim == "holder" and isinstance(state, Alive):
-        os.kill(state.holder.pid, signal.SIGKILL)
+        os.kill(state.holder.pid, how)
     elif victim == "program" and isinstance(state, Alive) and state.agent is not None:
-        os.kill(state.agent.pid, signal.SIGKILL)
+        os.kill(state.agent.pid, how)
 
 
 async def alive(rig: Rig, task: Task) -> int:
@@ -94,17 +96,73 @@ async def test_nothing_is_lost_or_doubled(
             await carry_on(rig, task, lambda events: False)
             assert await alive(rig, task) == 0
     async with Rig(tmp_path / "home").running() as rig:
-        assert await alive(rig, task) <= 1
-        await carry_on(rig, task, lambda events: False)
-        done = await rig.task(task.id)
+        await ends_well(rig, task)
+
+
+async def ends_well(rig: Rig, task: Task) -> None:
+    """Nothing lost, nothing doubled, and never two agents."""
+    assert await alive(rig, task) <= 1
+    await carry_on(rig, task, lambda events: False)
+    done = await rig.task(task.id)
+    assert done.state.word is TaskState.DONE, done.state
+    events = await log(rig)
+    assert len([event for event in events if isinstance(event, e.TaskDone)]) == 1
+    returned = [(event.run_id, event.call_id) for event in events if isinstance(event, e.RunToolReturned)]
+    assert len(set(returned)) == len(returned)
+    assert await alive(rig, task) == 0
+    run = await rig.run_of(task.id)
+    assert run.state.word in RUN_TERMINAL
+    assert not [one for one in await inquiries(rig) if one.state.word is InquiryState.OPEN]
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+@pytest.mark.parametrize("victim", ["server and worker", "holder", "program"])
+async def test_nothing_is_lost_or_doubled_in_the_middle_of_a_tool(
+    tmp_path: Path, repository: Path, claude: Path, codex_program: Path, name: str, victim: str
+) -> None:
+    gate = Gate(tmp_path)
+    wait = gate.turn(name)
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.ASK)
+        task = await making(rig, name, repository, *(wait, wait, {"say": "Made."}) * 2)
+        await carry_on(rig, task, lambda events: gate.count("began") == 1)
+        tool = gate.processes()
+        assert tool
+        if victim != "server and worker":
+            await kill(rig, task, victim)
+            if (name, victim) != ("claude", "holder"):
+                # Claude Code ends its turn, the tool included, when its input has ended; all else is orphaned
+                # and nobody lets it go on.
+                await eventually_in_loop(lambda: not tool & gate.processes(), ENDS_WITHIN_S)
+                assert gate.count("ended") == 0
+            gate.let_go(9)
+            await carry_on(rig, task, lambda events: False)
+    async with Rig(tmp_path / "home").running() as rig:
+        gate.let_go(9)
+        await ends_well(rig, task)
         events = await log(rig)
-        assert done.state.word is TaskState.DONE, done.state
-        ends = [event for event in events if isinstance(event, e.TaskDone)]
-        assert len(ends) == 1
-        assert await alive(rig, task) == 0
-        run = await rig.run_of(task.id)
-        assert run.state.word in RUN_TERMINAL
-        assert not [one for one in await inquiries(rig) if one.state.word is InquiryState.OPEN]
+    returned = [event for event in events if isinstance(event, e.RunToolReturned) and not event.is_error]
+    assert gate.count("ended") == len(returned)
+    torn = gate.count("began") - gate.count("ended")
+    assert torn == (victim != "server and worker" and (name, victim) != ("claude", "holder"))
+    assert gate.processes() == set()
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+async def test_a_program_told_to_end_in_the_middle_of_a_tool_leaves_nothing_of_it(
+    tmp_path: Path, repository: Path, claude: Path, codex_program: Path, name: str
+) -> None:
+    gate = Gate(tmp_path)
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.FULL)
+        task = await making(rig, name, repository, gate.turn(name))
+        await carry_on(rig, task, lambda events: gate.count("began") == 1)
+        assert gate.processes()
+        await kill(rig, task, "program", signal.SIGTERM)
+        failed = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
+    assert (failed.state.word, failed.state.reason) == (TaskState.FAILED, Reason.NO_RESULT)
+    assert gate.processes() == set()
+    assert gate.count("ended") == 0
 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])

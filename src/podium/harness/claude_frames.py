@@ -30,10 +30,12 @@ BY_CLASS: dict[str, Reason] = {
     "model_not_found": Reason.MODEL_UNAVAILABLE,
     "connection_failed": Reason.NETWORK,
     "max_output_tokens": Reason.CONTEXT_OVERFLOW,
+    "invalid_request": Reason.AGENT_FAILED,
 }
 """Error classes of its assistant events, for errors that came without a status."""
 BY_STATUS: dict[int, Reason] = {
     401: Reason.AUTH_REQUIRED,
+    402: Reason.BILLING,
     403: Reason.AUTH_REQUIRED,
     404: Reason.MODEL_UNAVAILABLE,
     413: Reason.CONTEXT_OVERFLOW,
@@ -149,6 +151,10 @@ def result_outcome(said: dict[str, Any], reading: Reading) -> Outcome:
         return Outcome(succeeded=False, reason=BY_TERMINAL[terminal], detail=terminal)
     if said.get("subtype") == "error_max_turns":
         return Outcome(succeeded=False, reason=Reason.MAX_TURNS, detail=detail)
+    if said.get("stop_reason") == "refusal":
+        return Outcome(succeeded=False, reason=Reason.REFUSED, detail=detail)
+    if terminal == "prompt_too_long":  # comes with status 400 and no class of its own
+        return Outcome(succeeded=False, reason=Reason.CONTEXT_OVERFLOW, detail=detail)
     status = said.get("api_error_status")
     status = status if isinstance(status, int) else reading.error_status
     reason: Reason

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from podium.harness.base import About, LaunchPlan, LaunchRequest
-from podium.kernel.errors import NotFound
+from podium.harness.common import json_object
+from podium.kernel.errors import AuthRequired, NotFound
 from podium.kernel.ids import MessageId
 from podium.kernel.nouns import Agent, Check, McpServer, Permissions
 from podium.kernel.session import uuid_of
@@ -37,11 +39,15 @@ QUIET = {
     "ENABLE_TOOL_SEARCH": "false",
 }
 NAMESPACE = uuid.UUID("6f1c8a52-3b0e-5c55-9d57-0d4a5f7a0c11")
+LOGIN_FILES = (".credentials.json", ".claude.json")
+"""Whoever logs in leaves one of them in the configuration directory, wherever the login itself is kept."""
+MAX_HUSKS = 100
+"""A run is started a handful of times at most."""
 SETTINGS, SERVERS = ".claude/settings.json", ".mcp.json"
 
 
 def plan_of(about: About, request: LaunchRequest) -> LaunchPlan:
-    """Raises NotFound when the program is not installed."""
+    """Raises NotFound when the program is not installed, AuthRequired."""
     agent = request.agent
     folder, env = _login(request)
     conversation, words = _conversation(about, request, folder)
@@ -96,11 +102,30 @@ def _conversation(about: About, request: LaunchRequest, folder: Path) -> tuple[s
     told: an id that it knows cannot be given to a new conversation, one that it does not know (killed before
     it wrote a word) cannot be resumed."""
     given = conversation_id(request.conversation_id)
-    mine = str(uuid.uuid5(NAMESPACE, about.run_id))
-    if request.fork and given is not None and not _records(folder, mine):
-        return mine, (f"--resume={given}", "--fork-session", f"--session-id={mine}")
-    chosen = mine if request.fork or given is None else given
-    return chosen, ((f"--resume={chosen}",) if _records(folder, chosen) else (f"--session-id={chosen}",))
+    ours = (str(uuid.uuid5(NAMESPACE, f"{about.run_id}{more}")) for more in ("", *range(2, MAX_HUSKS)))
+    possible = ours if request.fork or given is None else itertools.chain((given,), ours)
+    chosen = next(one for one in possible if not _is_husk(_records(folder, one)))
+    if _records(folder, chosen):
+        return chosen, (f"--resume={chosen}",)
+    if request.fork and given is not None:
+        return chosen, (f"--resume={given}", "--fork-session", f"--session-id={chosen}")
+    return chosen, (f"--session-id={chosen}",)
+
+
+def _is_husk(records: Sequence[Path]) -> bool:
+    """Killed in its first moments it leaves a record without a word in it, whose id can neither be resumed
+    nor given to a new conversation."""
+    return bool(records) and not any(_is_message(line) for path in records for line in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def _is_message(line: bytes) -> bool:
+    said = json_object(line)
+    return said is not None and said.get("type") in ("user", "assistant")
 
 
 def _records(folder: Path, conversation: str) -> list[Path]:
@@ -119,7 +144,8 @@ def _on_record_already(request: LaunchRequest, folder: Path, conversation: str) 
 
 
 def _login(request: LaunchRequest) -> tuple[Path, dict[str, str]]:
-    """The configuration directory, and the environment that makes the program use it and the right login."""
+    """The configuration directory, and the environment that makes the program use it and the right login.
+    Raises AuthRequired when nobody ever logged in in a directory of Podium's own."""
     environ, login = request.environ, request.agent.login
     default = Path(environ.get("HOME", "/nonexistent")) / ".claude"
     own = Path(environ[CONFIG_DIR]) if environ.get(CONFIG_DIR) else default
@@ -133,6 +159,9 @@ def _login(request: LaunchRequest) -> tuple[Path, dict[str, str]]:
         folder = request.login_dir or request.keep_dir / "claude_code" / login.replace(":", "-")
         if request.secret is not None:
             env["ANTHROPIC_API_KEY"] = request.secret
+        elif not any((folder / name).exists() for name in LOGIN_FILES):
+            line = f"{CONFIG_DIR}={shlex.quote(str(folder))} claude, then /login"
+            raise AuthRequired("claude is not logged in there on this machine", hint=f"type: {line}")
     return folder, env | {CONFIG_DIR: str(folder)}
 
 

@@ -49,6 +49,7 @@ def said(text: str, **fields: Any) -> dict[str, Any]:
     ("error", "status", "reason"),
     [
         ("billing_error", 400, Reason.BILLING),
+        ("unknown", 402, Reason.BILLING),
         ("server_error", 529, Reason.OVERLOADED),
         ("server_error", 503, Reason.SERVER_ERROR),
         ("server_error", None, Reason.NETWORK),
@@ -56,6 +57,7 @@ def said(text: str, **fields: Any) -> dict[str, Any]:
         ("rate_limit", 429, Reason.RATE_LIMITED),
         ("authentication_failed", None, Reason.AUTH_REQUIRED),
         ("invalid_request", 400, Reason.AGENT_FAILED),
+        ("invalid_request", None, Reason.AGENT_FAILED),
         ("something_new", None, Reason.NETWORK),
         ("something_new", 413, Reason.CONTEXT_OVERFLOW),
     ],
@@ -71,6 +73,7 @@ def test_an_error_is_judged_by_status_and_class(error: str, status: int | None, 
     [
         ("max_turns", Reason.MAX_TURNS),
         ("budget_exhausted", Reason.BUDGET),
+        ("prompt_too_long", Reason.CONTEXT_OVERFLOW),
         ("aborted_tools", Reason.INTERRUPTED),
         ("aborted_streaming", Reason.INTERRUPTED),
     ],
@@ -78,6 +81,11 @@ def test_an_error_is_judged_by_status_and_class(error: str, status: int | None, 
 def test_the_terminal_reason_comes_before_any_error(terminal: str, reason: Reason) -> None:
     outcome, _ = read(api_error(error="rate_limit", api_error_status=429), failed(terminal_reason=terminal))
     assert outcome.reason is reason
+
+
+def test_a_refusal_of_the_model_is_no_matter_of_the_network() -> None:
+    outcome, _ = read(api_error(error="invalid_request"), failed(stop_reason="refusal", result="No."))
+    assert (outcome.reason, outcome.detail) == (Reason.REFUSED, "No.")
 
 
 def test_an_error_that_was_overcome_does_not_colour_a_later_failure() -> None:

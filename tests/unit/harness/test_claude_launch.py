@@ -39,7 +39,7 @@ class Machine:
     def knows(self, session: str) -> None:
         record = self.config / "projects" / "-some-where" / f"{session}.jsonl"
         record.parent.mkdir(parents=True)
-        record.touch()
+        record.write_text('{"type": "user"}\n')
 
     def launch(
         self, *, prompt: str = "mend it", session: str | None = None, checks: Any = (), **fields: Any
