@@ -18,7 +18,7 @@ from podium.app.background import end_server, start_detached
 from podium.app.home import Home
 from podium.cli.errors import run as run_group
 from podium.cli.main import build
-from podium.cli.work import Start
+from podium.cli.run import Start
 from podium.client.api import Client
 from podium.harness.registry import check_harnesses
 from podium.kernel.config import Settings

@@ -16,7 +16,7 @@ from podium.kernel.errors import PodiumError
 from podium.kernel.events import RunFact
 from podium.kernel.ids import ArtifactId, InquiryId, MessageId, ProjectId, RunId, TaskId, WorkerId
 from podium.kernel.inquiry import Decision
-from podium.kernel.nouns import Agent, Check, CheckResult, Outcome
+from podium.kernel.nouns import Agent, Attachment, Check, CheckResult, Outcome
 from podium.kernel.session import Mode
 
 VERSION = 1
@@ -173,6 +173,8 @@ class RunOrder(_Message, frozen=True, kw_only=True, tag="run_order"):
     """Commit that the workspace starts from, when it is not the base."""
     output_schema: dict[str, Any] | None = None
     trusted_files: dict[str, str] = {}
+    attachments: tuple[Attachment, ...] = ()
+    """To be fetched from the server and given to the agent as files."""
     pending: Pending | None = None
     attempt: int = 1
 

@@ -7,7 +7,7 @@ import click
 from podium import __version__
 from podium.cli import inbox, talk, work
 from podium.cli.nouns import agents, changes, events, projects, runs, sessions, tasks, tokens, workers
-from podium.cli.work import Locate, StartServer
+from podium.cli.run import Locate, StartServer, run_command
 
 DAY_TO_DAY = (
     "run", "ps", "inbox", "approve", "deny", "logs", "send", "interrupt", "model", "wait", "diff", "apply",
@@ -54,7 +54,7 @@ def build(*, locate: Locate, start_server: StartServer) -> click.Group:
     def podium() -> None:
         """One control plane for fleets of AI agents."""
 
-    podium.add_command(work.run_command(locate, start_server))
+    podium.add_command(run_command(locate, start_server))
     for verb in (work.ps, work.logs, work.wait, work.cancel, work.diagnose, work.diff, work.show_status):
         podium.add_command(verb)
     for verb in (inbox.inbox, inbox.approve, inbox.deny, talk.send, talk.interrupt, talk.model, tokens.login):

@@ -1,16 +1,12 @@
-"""The verbs people type all day: run, ps, logs, wait, cancel, diagnose, diff, status."""
+"""The verbs people type all day, but `run`: ps, logs, wait, cancel, diagnose, diff, status."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
-import msgspec
-from msgspec import Struct
 
 from podium.cli import follow as following
 from podium.cli.errors import INTERRUPTED, NEEDS_YOU, TIMED_OUT
@@ -26,120 +22,13 @@ from podium.cli.output import (
     status,
     table,
 )
-from podium.cli.references import change_of, is_over, run_of, session_of, task_of
-from podium.client.api import Client, connect
-from podium.client.home import ServerFile
-from podium.kernel.errors import InvalidRequest, Timeout, Unavailable
-from podium.kernel.ids import ArtifactId
+from podium.cli.references import change_of, is_over, run_of, task_of
+from podium.client.api import connect
+from podium.kernel.errors import Timeout
 from podium.kernel.states import TASK_TERMINAL
 
 WATCH_EVERY_S = 1.0
 DAY_S = 86_400.0
-MAX_SCHEMA_BYTES = 64 * 1024
-
-
-class Start(Struct, frozen=True, kw_only=True):
-    """What a task starts from, as the machine's checkouts say."""
-
-    repository: str | None
-    base: str | None = None
-    snapshot: ArtifactId | None = None
-    notes: tuple[str, ...] = ()
-
-
-Locate = Callable[[Client, str | None, str | None, bool], Start]
-"""(client, --repo, --base, --include-dirty) → where to start, uncommitted work uploaded; given by whoever
-knows this machine's checkouts."""
-StartServer = Callable[[], ServerFile]
-
-
-def run_command(locate: Locate, start_server: StartServer) -> click.Command:
-    """`podium run`, joined with what only the machine knows."""
-
-    @click.command("run")
-    @click.argument("prompt")
-    @click.option("--repo", help="Path, URL or owner/name; default: the checkout you are in.")
-    @click.option("--base", help="Branch, tag or commit to start from; default: HEAD.")
-    @click.option("--include-dirty", is_flag=True, help="Start from uncommitted and untracked files too.")
-    @click.option("--target", help="Branch the change is meant for.")
-    @click.option("--project", help="Project, by name or id.")
-    @click.option("--agent", help="Which agent; default: claude.")
-    @click.option("--check", "checks", multiple=True, help="NAME=COMMAND that must exit 0; repeatable.")
-    @click.option("--priority", type=click.IntRange(-10, 10), help="-10 to 10.")
-    @click.option("--title", help="Default: the first line of the prompt.")
-    @click.option("--session", help="Go on with this conversation: a session, or a task or run in it.")
-    @click.option("--fork", is_flag=True, help="With a copy of the conversation.")
-    @click.option(
-        "--output-schema",
-        type=click.Path(exists=True, dir_okay=False, allow_dash=False),
-        help="File with a JSON schema that the answer has to fit.",
-    )
-    @click.option("--detach", is_flag=True, help="Only open the task; do not follow it.")
-    @click.option("--timeout", "timeout_s", type=float, default=DAY_S, help="Seconds to follow it.")
-    @json_options
-    def run(prompt: str, **given: Any) -> int:
-        """Open a task for an agent and follow it. PROMPT `-` reads it from stdin."""
-        client = _connected(start_server)
-        start = _start(client, locate, given)
-        quiet = given["as_json"] or given["field"] is not None
-        for note in () if quiet else start.notes:
-            click.echo(click.style(note, dim=True), err=True)
-        task = client.open_task(
-            prompt=sys.stdin.read() if prompt == "-" else prompt,
-            title=given["title"],
-            agent=given["agent"],
-            project=given["project"],
-            repository=start.repository,
-            base=start.base,
-            snapshot=start.snapshot,
-            target=given["target"],
-            checks=_checks(given["checks"]),
-            priority=given["priority"],
-            session=session_of(client, given["session"]) if given["session"] else None,
-            fork=given["fork"] or None,
-            output_schema=_schema(given["output_schema"]),
-            source="cli",
-        )
-        if given["detach"]:
-            if not shown(task, given["as_json"], given["field"]):
-                click.echo(task.id)
-            return 0
-        return _follow(client, task.id, given)
-
-    return run
-
-
-def _start(client: Client, locate: Locate, given: dict[str, Any]) -> Start:
-    """Where the task starts: in a conversation's own place, or as this machine's checkouts say."""
-    if given["session"] is None:
-        if given["fork"]:
-            raise click.UsageError("--fork copies a conversation: name it with --session.")
-        if given["include_dirty"] and given["base"] is not None:
-            raise click.UsageError("--include-dirty starts from your checkout as it is: leave out --base.")
-        return locate(client, given["repo"], given["base"], given["include_dirty"])
-    for name in ("repo", "base", "include_dirty", "project"):
-        if given[name]:
-            word = name.replace("_", "-")
-            raise click.UsageError(f"--session goes on where its work was left: leave out --{word}.")
-    return Start(repository=None)
-
-
-def _follow(client: Client, task_id: str, given: dict[str, Any]) -> int:
-    quiet = given["as_json"] or given["field"] is not None
-    if not quiet:
-        click.echo(click.style(f"{task_id}  (Ctrl-C stops following, not the task)", dim=True), err=True)
-        try:
-            following.print_transcript(
-                client, task_id, follow=True, as_json=False, on_ask=following.asker(client, here=True)
-            )
-        except (KeyboardInterrupt, click.Abort):
-            click.echo(f"\nThe task goes on. Follow it again: podium logs -f {task_id}", err=True)
-            return INTERRUPTED
-    task = client.wait(task_id, timeout_s=given["timeout_s"])
-    if not shown(task, given["as_json"], given["field"]):
-        following.print_structured(client, task)
-        following.epilogue(task)
-    return following.exit_code(task)
 
 
 @click.command()
@@ -306,45 +195,6 @@ def show_status(as_json: bool, field: str | None) -> int:
             ]
         )
     return 0
-
-
-def _connected(start_server: StartServer) -> Client:
-    try:
-        return connect()
-    except Unavailable:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise
-    if not click.confirm("No server runs. Start one in the background?", default=True, err=True):
-        raise Unavailable("no server runs", hint="start one: podium up --detach")
-    start_server()
-    return connect()
-
-
-def _checks(given: Sequence[str]) -> list[dict[str, Any]] | None:
-    checks = []
-    for text in given:
-        name, equals, command = text.partition("=")
-        words = shlex.split(command)
-        if not equals or not words:
-            raise InvalidRequest(
-                f"{text!r} is no check", hint="write NAME=COMMAND, e.g. --check 'tests=pytest -q'"
-            )
-        checks.append({"name": name, "argv": words})
-    return checks or None
-
-
-def _schema(path: str | None) -> Any:
-    """A JSON file, to be sent as it is. Raises InvalidRequest."""
-    if path is None:
-        return None
-    with open(path, "rb") as file:
-        raw = file.read(MAX_SCHEMA_BYTES + 1)
-    if len(raw) > MAX_SCHEMA_BYTES:
-        raise InvalidRequest(f"{path} is larger than {MAX_SCHEMA_BYTES // 1024} KiB")
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"{path} is no JSON: {error}", hint='for example {"type": "object"}') from error
 
 
 def _age(seconds: float | None) -> str:

@@ -92,7 +92,7 @@ class Client(Access):
 
     def open_task(self, prompt: str, *, key: str | None = None, **fields: Any) -> Task:
         """`fields`: agent, title, project, repository, base, snapshot, target, checks, priority, source,
-        session, fork, output_schema."""
+        session, fork, output_schema, attachments."""
         given = {name: value for name, value in fields.items() if value is not None}
         return self._ask(Task, "POST", "/tasks", body={"prompt": prompt, **given}, key=key)
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from sqlalchemy import select
 
+from podium.engine.attachments import attachments_of, claim_attachments
 from podium.engine.inbox import settle_inquiries
 from podium.engine.repositories import canonical_repository, parse_base
 from podium.engine.talk import continued_run, session_to_continue, settle_messages, tip_of
@@ -21,9 +22,11 @@ from podium.kernel.errors import Conflict, IllegalMove, InvalidRequest, NotFound
 from podium.kernel.fold import Stamp, first_state
 from podium.kernel.ids import ArtifactId, ChangeId, IdMaker, ProjectId, RunId, TaskId, parse_id
 from podium.kernel.nouns import (
+    MAX_ATTACHMENTS,
     MAX_CHECKS,
     MAX_PROMPT_BYTES,
     Agent,
+    Attach,
     CancelIntent,
     Check,
     KeptOutput,
@@ -74,6 +77,8 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """With a copy of the conversation, which itself stays as it is."""
     output_schema: dict[str, Any] | None = None
     """JSON schema of the answer that the agent has to give."""
+    attachments: Annotated[tuple[Attach, ...], Meta(max_length=MAX_ATTACHMENTS)] = ()
+    """Files of at most 20 MB each, for the agent to read. Store their bytes first: `PUT /artifacts/{id}`."""
 
 
 class CancelTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +152,7 @@ def open_task(
         target=parse_branch(ask.target) if ask.target else (project.target if project else None),
         checks=_checks(ask.checks if ask.checks is not None else (project.checks if project else ())),
         output_schema=_schema(ask.output_schema),
+        attachments=attachments_of(unit, ask.attachments),
         created_at=unit.now,
         state=_first_state(unit, by),
         status=_first_status(unit, by),
@@ -178,6 +184,7 @@ def _open_next(
         session_id=session.id,
         fork=ask.fork,
         output_schema=_schema(ask.output_schema),
+        attachments=attachments_of(unit, ask.attachments),
         created_at=unit.now,
         state=_first_state(unit, by),
         status=_first_status(unit, by),
@@ -337,6 +344,7 @@ def _record_opened(
         run = continued_run(run, session, last, start=start, fork=task.fork, harnesses=harnesses)
     if task.snapshot is not None:
         _claim(unit, task.snapshot, task.id)
+    claim_attachments(unit, task.attachments, task.id)
     unit.set_prompt(task.id, prompt)
     unit.record(e.TaskOpened(task=task), by=by)
     unit.record(e.RunQueued(run=run), by=by)

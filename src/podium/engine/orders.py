@@ -38,6 +38,7 @@ def order_for(unit: Unit, run: Run) -> RunOrder:
         start=run.start,
         output_schema=task.output_schema,
         trusted_files=unit.project(task.project_id).trusted_files if task.project_id else {},
+        attachments=task.attachments,
         pending=pending_of(unit.connection, [run.id]).get(run.id),
         attempt=run.attempt,
     )

@@ -36,6 +36,9 @@ class _RunToolCalled(Struct, frozen=True, kw_only=True, tag_field="type", tag="r
 _EVENTS: Any = Union[tuple(k if k is not RunToolCalled else _RunToolCalled for k in get_args(Event))]  # noqa: UP007
 
 
+_ALSO = {206: "The part that was asked for.", 304: "It has not changed.", 416: "It has no such part."}
+
+
 class RecordedEvent(Struct, frozen=True, kw_only=True):
     """One fact in the log. `v` is the version of its shape; readers tolerate members they do not know."""
 
@@ -111,6 +114,8 @@ def _operation(path: str, method: str, about: About, schemas: dict[str, Any]) ->
         "parameters": list(_parameters(path, about)),
         "responses": {str(about.status): {"description": "Done.", "content": content}, "default": failure},
     }
+    for status in about.also:
+        operation["responses"][str(status)] = {"description": _ALSO[status]}
     if method == "head":
         operation["responses"][str(about.status)].pop("content")
     if about.body is not None:

@@ -34,6 +34,8 @@ class About(Struct, frozen=True, kw_only=True):
     """A type that msgspec knows; None: `gives` says what kind of bytes."""
     gives: str = JSON_BODY
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Further statuses, without a body of ours."""
     changes: bool = False
     """Takes an Idempotency-Key."""
     verbs: tuple[Verb, ...] = (Verb.READ,)

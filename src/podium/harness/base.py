@@ -96,6 +96,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     trusted: Mapping[str, bytes] = {}
     """Configuration files of the repository whose present content the project trusts."""
     output_schema: Mapping[str, Any] | None = None
+    attachments: tuple[Path, ...] = ()
+    """Files that the task was given, in one directory, which the variable PODIUM_ATTACHMENTS names too."""
     checks: tuple[Check, ...] = ()
     environ: Mapping[str, str] = {}
     """The worker's own environment, to look a login or a program up in; never passed on whole."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from podium.harness.base import About, LaunchPlan, LaunchRequest
-from podium.harness.common import json_object
+from podium.harness.common import json_object, with_attachments
 from podium.kernel.errors import AuthRequired, NotFound
 from podium.kernel.ids import MessageId
 from podium.kernel.nouns import Agent, Check, McpServer, Permissions
@@ -63,6 +63,9 @@ def plan_of(about: About, request: LaunchRequest) -> LaunchPlan:
         *_permissions(agent, request.checks),
         *configured,
     ]
+    if request.attachments:
+        # To be read without asking. What it does to them there is nobody's loss.
+        argv.append(f"--add-dir={request.attachments[0].parent}")
     if agent.model:
         argv.append(f"--model={agent.model}")
     if agent.instructions:
@@ -72,7 +75,8 @@ def plan_of(about: About, request: LaunchRequest) -> LaunchPlan:
     if request.output_schema is not None:
         argv.append(f"--json-schema={msgspec.json.encode(request.output_schema).decode()}")
     again = resumed and request.opening != "next"
-    prompt = _continue_prompt(request.prompt) if again else request.prompt
+    asked = with_attachments(request.prompt, request.attachments)
+    prompt = _continue_prompt(asked) if again else asked
     return LaunchPlan(
         argv=tuple(argv),
         env={**QUIET, **env},

@@ -14,6 +14,7 @@ import msgspec
 from podium.harness import codex_wire as wire
 from podium.harness.base import LaunchPlan, LaunchRequest
 from podium.harness.codex_login import Login, login_of
+from podium.harness.common import with_attachments
 from podium.kernel.errors import InvalidRequest, NotFound
 from podium.kernel.ids import MessageId
 from podium.kernel.nouns import Agent, McpServer, Permissions
@@ -95,7 +96,8 @@ def _first_lines(
         thread["model"] = request.agent.model
     instructions = [request.agent.instructions] if request.agent.instructions else []
     again = going_on is not None and request.opening != "next"
-    text = _continue_prompt(request.prompt) if again else request.prompt
+    asked = with_attachments(request.prompt, request.attachments)
+    text = _continue_prompt(asked) if again else asked
     schema = None if request.output_schema is None else msgspec.to_builtins(_plain(request.output_schema))
     carried = wire.pack(wire.turn_params(text, schema=schema))
     if not carried:

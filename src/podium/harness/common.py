@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -92,6 +94,14 @@ class Voice:
 
     def noticed(self, kind: str, text: str) -> e.RunNoticed:
         return e.RunNoticed(task_id=self._task, run_id=self._run, kind=kind, text=bounded(text, 4096))
+
+
+def with_attachments(prompt: str, files: Sequence[Path]) -> str:
+    """What a model is told, with the files that were given to it."""
+    if not files:
+        return prompt
+    listed = "\n".join(f"- {path}" for path in files)
+    return f"{prompt}\n\nThese files were attached for you to read:\n{listed}"
 
 
 def bounded(text: str, limit: int = MAX_TEXT_BYTES) -> str:

@@ -17,6 +17,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][
 Login = Annotated[str, Meta(pattern=r"^(user|isolated|key:[A-Za-z_][A-Za-z0-9_]{0,99})$")]
 
 MAX_PROMPT_BYTES = 1024 * 1024
+MAX_ATTACHMENTS = 20
+MAX_ATTACHMENT_BYTES = 20 * 1024 * 1024
 MAX_CHECKS = 32
 
 
@@ -192,6 +194,22 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The answer in the shape of the task's `output_schema`."""
 
 
+class Attach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file for an agent: bytes that were stored before, and the name under which it finds them."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    artifact: Annotated[str, Meta(max_length=100)]
+
+
+class Attachment(Struct, frozen=True, kw_only=True):
+    """A file that a Task was given."""
+
+    name: str
+    artifact: ArtifactId
+    size: int
+    media_type: str
+
+
 class Task(Struct, frozen=True, kw_only=True):
     """Something somebody wants done; outlives attempts. The prompt is stored beside it, never in lists."""
 
@@ -215,6 +233,7 @@ class Task(Struct, frozen=True, kw_only=True):
     """It goes on with a copy of that conversation."""
     output_schema: dict[str, Any] | None = None
     """JSON schema of the answer that the agent has to give."""
+    attachments: tuple[Attachment, ...] = ()
     reruns: int = 0
     run_id: RunId | None = None
     change_id: ChangeId | None = None

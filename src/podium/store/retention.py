@@ -18,19 +18,26 @@ BATCH_ROWS = 5_000
 KEEP_KEYS = timedelta(hours=48)
 
 
+class _Attached(Struct):
+    artifact: str
+
+
 class _Needs(Struct):
-    """The one member of a task that matters here."""
+    """The members of a task that matter here."""
 
     snapshot: str | None = None
+    attachments: tuple[_Attached, ...] = ()
 
 
-def snapshots_needed(connection: Connection) -> set[str]:
-    """Snapshots that open tasks start from. One may serve several tasks; its row names only the last."""
+def given_to_tasks(connection: Connection) -> set[str]:
+    """What open tasks were given: the snapshots that they start from, and attachments. One artifact may serve
+    several tasks; its row names only the last."""
     tasks = schema.tasks
     terminal = [str(state) for state in TASK_TERMINAL]
     docs = connection.execute(select(tasks.c.doc).where(tasks.c.state.not_in(terminal)))
-    found = (msgspec.json.decode(doc, type=_Needs).snapshot for (doc,) in docs)
-    return {artifact for artifact in found if artifact is not None}
+    needs = [msgspec.json.decode(doc, type=_Needs) for (doc,) in docs]
+    snapshots = {need.snapshot for need in needs if need.snapshot is not None}
+    return snapshots | {one.artifact for need in needs for one in need.attachments}
 
 
 def _open_task(column: ColumnElement[str | None]) -> ColumnElement[bool]:
@@ -66,7 +73,7 @@ def prunable_artifacts(connection: Connection, *, before: datetime) -> list[str]
         .limit(BATCH_ROWS)
     )
     candidates = [str(row[0]) for row in connection.execute(query)]
-    needed = snapshots_needed(connection) if candidates else set()
+    needed = given_to_tasks(connection) if candidates else set()
     needed |= {
         artifact
         for (doc,) in connection.execute(

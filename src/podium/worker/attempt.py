@@ -30,6 +30,7 @@ from podium.process.identity import read_identity
 from podium.process.probe import probe
 from podium.process.stop import stop
 from podium.process.sweep import kill_tree
+from podium.worker import attachments
 from podium.worker.answers import mask
 from podium.worker.context import WorkerContext
 from podium.worker.environment import agent_environment
@@ -215,6 +216,7 @@ class Attempt:
     async def _prepare(self) -> LaunchSpec:
         await self._settle_older(self.order)
         await self.place.prepare()
+        await attachments.fetch(self.context, self.order)
         reach("workspace.cloned")
         plan = await anyio.to_thread.run_sync(self._plan)
         for name, content in plan.files.items():
@@ -267,6 +269,8 @@ class Attempt:
         """Of the agent, and of its checks: the same one."""
         order, plan = self.order, plan or self._plan()
         identity = {"PODIUM_RUN": order.run_id, "PODIUM_TASK": order.task_id}
+        if files := attachments.paths_of(self.context, order):
+            identity["PODIUM_ATTACHMENTS"] = str(files[0].parent)
         return agent_environment(self.context.settings.environ, order.agent.env, plan.env, identity)
 
     def _plan(self) -> LaunchPlan:
@@ -287,6 +291,7 @@ class Attempt:
             server_secrets=server_secrets(order.agent, settings.environ, settings.keys),
             trusted=trusted_content(self.place.tree, type(self.harness).config_files, order.trusted_files)[0],
             output_schema=order.output_schema,
+            attachments=attachments.paths_of(self.context, order),
             checks=order.checks,
             environ=settings.environ,
         )
@@ -325,6 +330,7 @@ def _outcome_of(error: PodiumError) -> Outcome:
         "repository_unusable": Reason.REPOSITORY,
         "git_failed": Reason.WORKSPACE,
         "spawn_failed": Reason.LAUNCH_FAILED,
+        "attachments_gone": Reason.WORKSPACE,
     }
     reason = (
         Reason.PROGRAM_MISSING if isinstance(error, NotFound) else by_code.get(error.code, Reason.WORKSPACE)

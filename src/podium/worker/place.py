@@ -16,7 +16,7 @@ from podium.git.names import parse_branch, parse_commit, parse_ref
 from podium.git.urls import parse_url
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import time_of
-from podium.worker import snapshots
+from podium.worker import attachments, snapshots
 from podium.worker.context import WorkerContext
 
 PODIUM = Identity(name="Podium", email="podium@localhost")
@@ -119,6 +119,7 @@ class RunPlace:
 
     async def remove(self) -> None:
         """Remove the workspace once its work is proved to be in a ref. Raises WorkAtRisk, then all stays."""
+        attachments.remove(self._context, self._order.workspace_of)
         found = self.known()
         if found is not None:
             await workspace.remove(self._git, found, self._root)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-
-import anyio
 
 from podium.git.base import BundleRefused, Commit, Mirror, unusable
 from podium.git.incoming import find_snapshot, take_in_snapshot
-from podium.kernel.errors import NotFound, Unavailable
+from podium.kernel.errors import NotFound
 from podium.kernel.ids import ArtifactId, TaskId
 from podium.worker.context import WorkerContext
-
-log = logging.getLogger("podium.worker")
-RETRY_S = 0.25
-MAX_RETRY_S = 10.0
+from podium.worker.download import patiently
 
 
 async def commit_of(
@@ -32,7 +26,7 @@ async def commit_of(
         return known
     bundle = aside / "snapshot.bundle"
     try:
-        await _download(context, snapshot, bundle)
+        await patiently(context, snapshot, bundle)
         return await take_in_snapshot(context.git, source, bundle, task_id)
     except (NotFound, BundleRefused) as error:
         raise unusable(
@@ -42,15 +36,3 @@ async def commit_of(
         ) from error
     finally:
         bundle.unlink(missing_ok=True)
-
-
-async def _download(context: WorkerContext, snapshot: ArtifactId, path: Path) -> None:
-    pause_s = RETRY_S
-    while True:
-        try:
-            await context.download(snapshot, path)
-            return
-        except Unavailable as error:
-            log.info("a snapshot waits for the server: %s", error.message)
-        await anyio.sleep(pause_s)
-        pause_s = min(pause_s * 2, MAX_RETRY_S)

@@ -42,7 +42,13 @@ class Machine:
         record.write_text('{"type": "user"}\n')
 
     def launch(
-        self, *, prompt: str = "mend it", session: str | None = None, checks: Any = (), **fields: Any
+        self,
+        *,
+        prompt: str = "mend it",
+        session: str | None = None,
+        checks: Any = (),
+        attachments: tuple[Path, ...] = (),
+        **fields: Any,
     ) -> LaunchPlan:
         request = LaunchRequest(
             about=ABOUT,
@@ -52,6 +58,7 @@ class Machine:
             files_dir=self.folder,
             keep_dir=self.folder,
             conversation_id=session,
+            attachments=attachments,
             checks=tuple(Check(name=f"c{number}", argv=argv) for number, argv in enumerate(checks)),
             environ=self.environ,
         )
@@ -74,6 +81,14 @@ def test_the_prompt_comes_by_stdin_and_stands_in_no_argument(machine: Machine) -
     assert content(plan) == "a secret\nplan"
     assert not any("secret" in word for word in plan.argv)
     assert not plan.close_stdin
+
+
+def test_attached_files_are_named_to_the_model_and_may_be_read(machine: Machine) -> None:
+    plan = machine.launch(prompt="look", attachments=(Path("/w/attached/a.txt"), Path("/w/attached/b.png")))
+    assert content(plan) == (
+        "look\n\nThese files were attached for you to read:\n- /w/attached/a.txt\n- /w/attached/b.png"
+    )
+    assert "--add-dir=/w/attached" in plan.argv
 
 
 @pytest.mark.parametrize("prompt", ["/clear", "/etc/hosts is wrong"])

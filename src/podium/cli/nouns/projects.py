@@ -62,7 +62,7 @@ def add_project(name: str, as_json: bool, field: str | None, **given: Any) -> No
     """Add a project."""
     import os
 
-    from podium.cli.work import _checks
+    from podium.cli.run import checks_of
 
     repo = given["repo"]
     if repo is not None and os.path.isdir(repo):
@@ -72,7 +72,7 @@ def add_project(name: str, as_json: bool, field: str | None, **given: Any) -> No
         repository=repo,
         target=given["target"],
         max_running=given["max_running"],
-        checks=_checks(given["checks"]),
+        checks=checks_of(given["checks"]),
     )
     if not shown(project, as_json, field):
         click.echo(project.id)

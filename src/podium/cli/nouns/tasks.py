@@ -59,6 +59,7 @@ def show_task(reference: str, as_json: bool, field: str | None) -> None:
             ("base", task.base),
             ("snapshot", task.snapshot and f"{task.snapshot} (uncommitted work on top of the base)"),
             ("checks", ", ".join(f"{check.name}: {shlex.join(check.argv)}" for check in task.checks)),
+            ("attached", ", ".join(f"{one.name} ({one.size:,} bytes)" for one in task.attachments)),
             ("run", task.run_id),
             ("change", task.change_id),
             ("retry of", task.retry_of),

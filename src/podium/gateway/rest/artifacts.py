@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, get, head, put
@@ -27,14 +27,14 @@ from podium.gateway.api import (
     scope_of,
     send_json,
 )
-from podium.gateway.blobs import pieces
+from podium.gateway.blobs import part_of, pieces
 from podium.gateway.routes import Listed, about
 from podium.kernel.access import Scope, Verb
 from podium.kernel.errors import Forbidden, InvalidRequest
 from podium.kernel.ids import parse_id
 from podium.kernel.nouns import Artifact, KeptOutput
 from podium.store import queries, schema
-from podium.store.retention import snapshots_needed
+from podium.store.retention import given_to_tasks
 from podium.store.scope import require
 from podium.store.unit import Unit
 
@@ -116,16 +116,35 @@ async def list_them(request: Ask) -> Response[bytes]:
 
 @get(
     "/artifacts/{id:str}",
-    opt=about("The bytes of an artifact, as a download.", gives=BYTES, verbs=(Verb.READ, Verb.STORE)),
+    opt=about(
+        "The bytes of an artifact, as a download; with a `Range` header a part of them (206).",
+        gives=BYTES,
+        verbs=(Verb.READ, Verb.STORE),
+        also=(206, 304, 416),
+    ),
 )
-async def fetch_one(request: Ask) -> Stream:
+async def fetch_one(request: Ask) -> Response[Any]:
     query_of(request, Nothing)
     api, artifact_id = api_of(request), id_of(request, "artifact")
     if Verb.READ not in principal_of(request).verbs:
         await _is_for_workers(api, artifact_id)
     artifact = await _artifact(api, artifact_id, scope_of(request))
-    path = api.store.artifacts.path(artifact.id)
-    return Stream(pieces(path), media_type=artifact.media_type, headers=_headers(artifact))
+    path, headers = api.store.artifacts.path(artifact.id), _headers(artifact)
+    if headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(None, status_code=304, headers={"etag": headers["etag"]})
+    # The bytes of an id never change: only another id in If-Range asks for the whole instead.
+    same = request.headers.get("if-range", headers["etag"]) == headers["etag"]
+    part = part_of(request.headers.get("range") if same else None, artifact.size)
+    if part is None:
+        return Stream(pieces(path), media_type=artifact.media_type, headers=headers)
+    start, length = part
+    headers |= {
+        "content-length": str(length),
+        "content-range": f"bytes {start}-{start + length - 1}/{artifact.size}",
+    }
+    return Stream(
+        pieces(path, start, length), status_code=206, media_type=artifact.media_type, headers=headers
+    )
 
 
 @head("/artifacts/{id:str}", opt=about("Whether an artifact is here, and how large.", gives=BYTES))
@@ -143,6 +162,7 @@ def _headers(artifact: Artifact) -> dict[str, str]:
         "content-length": str(artifact.size),
         "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
         "etag": f'"{artifact.id}"',
+        "accept-ranges": "bytes",
         **attachment(artifact.name),
     }
 
@@ -154,9 +174,9 @@ async def _body(request: Ask) -> AsyncIterator[bytes]:
 
 
 async def _is_for_workers(api: Api, artifact_id: str) -> None:
-    """Raises Forbidden unless an open task starts from it: nothing else here is a worker's to read."""
-    if artifact_id not in await api.store.reader.run(snapshots_needed):
-        raise Forbidden("a worker may fetch only the snapshots of open tasks", hint="use the owner's token")
+    """Raises Forbidden unless an open task was given it: nothing else here is a worker's to read."""
+    if artifact_id not in await api.store.reader.run(given_to_tasks):
+        raise Forbidden("a worker may fetch only what open tasks were given", hint="use the owner's token")
 
 
 async def _artifact(api: Api, artifact_id: str, scope: Scope | None) -> Artifact:
