@@ -38,6 +38,22 @@ def test_messages_to_an_idle_agent_are_turns_of_their_own(codex: CodexBench) -> 
     assert len(saying(ended, e.MessageStarted)) == len(saying(ended, e.MessageCompleted)) == 2
 
 
+def test_two_messages_queued_for_one_idle_moment_are_two_turns_in_their_order(codex: CodexBench) -> None:
+    def queue_two(talk: Talk) -> None:
+        talk.say(1, "First.", Mode.QUEUE)
+        talk.say(2, "Second.", Mode.QUEUE)
+
+    ended = codex.run(
+        playing({"calls": [shell("sleep 1")]}, {"say": "One."}, {"say": "Two."}, {"say": "Three."}),
+        do=once(e.RunToolCalled, queue_two),
+    )
+    assert ended.said == ["One.", "Two.", "Three."]
+    told = [fact for fact in ended.facts if isinstance(fact, e.MessageStarted | e.MessageCompleted)]
+    assert [(type(fact), fact.message_id) for fact in told] == [
+        (kind, message_id(number)) for number in (1, 2) for kind in (e.MessageStarted, e.MessageCompleted)
+    ]
+
+
 def test_an_interrupting_message_stops_the_turn_and_is_the_next_one(codex: CodexBench) -> None:
     ended = codex.run(
         playing({"calls": [WAIT]}, {"say": "Instead."}),

@@ -212,8 +212,8 @@ class ClaudeCode:
     def due(self, state: ClaudeState) -> Sequence[Line]:
         return [refusal_line(token) for token in state.strange]
 
-    def say(self, state: ClaudeState, said: Said) -> Sequence[Line] | None:
-        if said.mode is Mode.QUEUE and state.busy:
+    def say(self, state: ClaudeState, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
+        if said.mode is Mode.QUEUE and (state.busy or _owes(state, sent)):
             return None
         lines = []
         if said.mode is Mode.INTERRUPT:
@@ -253,7 +253,7 @@ class ClaudeCode:
     def is_over(self, state: ClaudeState, sent: Collection[str]) -> bool:
         if state.outcome is None or state.busy or state.waking or state.background or state.halted:
             return False
-        return all(key in state.done for key in sent if kind_of(key) == "message")
+        return not _owes(state, sent)
 
     def outcome(self, state: ClaudeState, exit: Exit) -> Outcome:
         if state.outcome is not None and not state.busy:
@@ -284,6 +284,11 @@ def _follow(state: ClaudeState, said: dict[str, Any]) -> ClaudeState:
             rejected = tuple(tokens.get(call_id, f"call:{call_id[:200]}") for call_id in sorted(refused))
             return replace(state, asks=left, rejected=(*state.rejected, *rejected)[-MAX_ASKS:])
     return state
+
+
+def _owes(state: ClaudeState, sent: Collection[str]) -> bool:
+    """A message stands in its input that it has not done with, or not even begun."""
+    return any(key not in state.done for key in sent if kind_of(key) == "message")
 
 
 def _done(state: ClaudeState, message_id: MessageId | None) -> ClaudeState:

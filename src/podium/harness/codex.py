@@ -148,8 +148,10 @@ class Codex:
             lines.append(wire.request(wire.CLEAN + state.clean, "thread/backgroundTerminals/clean", params))
         return lines
 
-    def say(self, state: CodexState, said: Said) -> Sequence[Line] | None:
-        if state.thread_id is None or (said.mode is Mode.QUEUE and state.busy):
+    def say(self, state: CodexState, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
+        if state.thread_id is None:
+            return None
+        if said.mode is Mode.QUEUE and (state.busy or _owes(state, sent)):
             return None
         lines: list[Line] = []
         if said.mode is Mode.INTERRUPT and (state.busy or not said.text):
@@ -175,8 +177,7 @@ class Codex:
     def is_over(self, state: CodexState, sent: Collection[str]) -> bool:
         if state.outcome is None or state.busy or state.halted:
             return False
-        left = [key for key in sent if kind_of(key) == "message" and key not in state.done]
-        return len(left) <= state.forgotten
+        return not _owes(state, sent)
 
     def outcome(self, state: CodexState, exit: Exit) -> Outcome:
         if state.outcome is None or state.busy:
@@ -192,6 +193,12 @@ class Codex:
         if state.thread_id is None:
             return None
         return wire.request(wire.CANCEL, "turn/interrupt", _running(state)).data
+
+
+def _owes(state: CodexState, sent: Collection[str]) -> bool:
+    """A message stands in its input that it has not done with, or not even begun."""
+    left = [key for key in sent if kind_of(key) == "message" and key not in state.done]
+    return len(left) > state.forgotten
 
 
 def _running(state: CodexState) -> dict[str, Any]:

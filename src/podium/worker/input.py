@@ -75,7 +75,7 @@ class AgentInput:
                 del self._said[message_id]
                 continue
             if message_id not in self._sent:
-                lines = None if closing else self._harness.say(state, said)
+                lines = None if closing else self._harness.say(state, said, self._sent)
                 if lines is None:
                     continue
                 for line in lines:

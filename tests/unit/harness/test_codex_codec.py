@@ -73,13 +73,13 @@ def test_it_is_over_only_when_every_message_in_its_input_is_done_with() -> None:
 def test_a_queued_message_waits_for_the_end_of_the_turn() -> None:
     queued = Said(id=MESSAGE, text="x", mode=Mode.QUEUE)
     state, _ = after(*RUNNING)
-    assert HARNESS.say(state, queued) is None
+    assert HARNESS.say(state, queued, ()) is None
     state, _ = after(ended(), state=state)
-    assert [line.key for line in HARNESS.say(state, queued) or ()] == [MESSAGE]
+    assert [line.key for line in HARNESS.say(state, queued, ()) or ()] == [MESSAGE]
 
 
 def test_nothing_is_said_before_there_is_a_conversation() -> None:
-    assert HARNESS.say(HARNESS.begin(), Said(id=MESSAGE, text="x", mode=Mode.STEER)) is None
+    assert HARNESS.say(HARNESS.begin(), Said(id=MESSAGE, text="x", mode=Mode.STEER), ()) is None
     assert HARNESS.interrupt(HARNESS.begin()) is None
 
 

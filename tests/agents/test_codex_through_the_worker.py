@@ -1,0 +1,55 @@
+"""Codex as tasks of a real server and worker: what is queued for it, what it goes on with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+
+from podium.engine.commands import OpenTask
+from podium.kernel import events as e
+from podium.kernel.nouns import Permissions, Task
+from podium.kernel.session import Message, Mode
+from podium.kernel.states import MessageState, TaskState
+from podium.store import schema
+from podium.testing.rig import Rig
+from tests.agents.driving import playing, shell
+from tests.agents.test_both import agents
+from tests.agents.test_conversation import say
+from tests.agents.test_through_the_worker import log, until
+from tests.integration.runs.test_conversations import rows
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900), pytest.mark.usefixtures("users")]
+ENDS_WITHIN_S = 120.0
+
+
+async def words(rig: Rig, task: Task) -> list[str]:
+    return [one.text for one in await log(rig) if isinstance(one, e.RunSaid) and one.task_id == task.id]
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_messages_queued_while_it_works_are_turns_of_their_own_in_their_order(
+    tmp_path: Path, claude: Path, codex_program: Path, name: str, restarted: bool
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    turns = ({"calls": [shell(f"cat {gate}")]}, *({"say": f"{n}."} for n in range(5)))
+    stop_at = e.MessageDelivered if restarted else e.TaskDone
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.FULL)
+        task = await rig.open(OpenTask(prompt=playing(*turns), agent=name))
+        await until(rig, lambda event: isinstance(event, e.RunToolCalled))
+        sent = [(await say(rig, task.id, f"Message {n}.", Mode.QUEUE)).id for n in range(3)]
+        await anyio.Path(gate).write_text("go\n")
+        await until(rig, lambda event: isinstance(event, stop_at))
+    async with Rig(tmp_path / "home").running() as rig:
+        done = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
+        assert done.state.word is TaskState.DONE, done.state
+        assert await words(rig, task) == ["0.", "1.", "2.", "3."]
+        started = [one.message_id for one in await log(rig) if isinstance(one, e.MessageStarted)]
+        assert started == sent
+        messages = await rows(rig, schema.messages, Message)
+        assert [one.state.word for one in messages] == [MessageState.COMPLETED] * 3
