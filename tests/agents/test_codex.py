@@ -13,6 +13,7 @@ from podium.kernel import events as e
 from podium.kernel.nouns import Reason
 from tests.agents.codex_driving import CodexBench, Talk
 from tests.agents.driving import playing, shell
+from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(900)  # the first test may have to install the CLI
 
@@ -24,6 +25,12 @@ WAIT = shell("python3 -c 'import signal; signal.pause()'")
 
 def write(path: str, text: str = "x\n") -> dict[str, Any]:
     return {"tool": "write", "input": {"path": path, "text": text}}
+
+
+def in_a_workspace_of_its_own(codex: CodexBench, name: str) -> None:
+    """As every task has one."""
+    codex.workspace = codex.folder / name
+    codex.workspace.mkdir()
 
 
 def once(kind: type[e.RunFact], act: Any) -> Any:
@@ -80,6 +87,49 @@ def test_a_fork_goes_on_under_an_id_of_its_own_and_counts_only_itself(codex: Cod
     assert (fork.said, again.said) == (["Two."], ["Two."])
     assert fork.conversation != first.conversation == again.conversation
     assert fork.usage == again.usage == first.usage
+
+
+def test_a_fork_that_a_lost_run_has_made_is_gone_on_with_even_if_its_name_was_never_told(
+    codex: CodexBench,
+) -> None:
+    first = codex.run(playing({"say": "One."}), model=CLASSIC)
+    going_on: dict[str, Any] = {"conversation_id": first.conversation, "fork": True}
+    in_a_workspace_of_its_own(codex, "another")
+    prompt = playing({"calls": [write("one.txt")]}, {"delay_ms": 3000, "say": "Both."})
+
+    mark = '"custom_tool_call_output"'
+
+    def kill(talk: Talk) -> None:
+        # It writes its record a moment after it speaks; nothing tells us when.
+        eventually(lambda: any(mark in path.read_text() for path in codex.keep.rglob("rollout-*")))
+        talk.kill()
+
+    killed = codex.run(
+        prompt, run="run_2", opening="next", do=once(e.RunToolReturned, kill), model=CLASSIC, **going_on
+    )
+    again = codex.run(prompt, run="run_3", opening="again", model=CLASSIC, **going_on)
+    assert (again.outcome.succeeded, again.said) == (True, ["Both."]), again.outcome
+    assert again.conversation == again.plan.conversation_id == killed.conversation != first.conversation
+    assert [fact.name for fact in again.of(e.RunToolCalled)] == [], "a finished call was made again"
+
+
+def test_a_fork_that_was_never_made_is_made_by_the_next_run_and_hears_the_prompt_itself(
+    codex: CodexBench,
+) -> None:
+    first = codex.run(playing({"say": "One."}, {"say": "Two."}))
+    going_on: dict[str, Any] = {"conversation_id": first.conversation, "fork": True, "opening": "again"}
+    # In the same workspace as its parent and another copy: neither is the copy of this one's task.
+    codex.run("Go on.", conversation_id=first.conversation, opening="next", fork=True)
+    in_a_workspace_of_its_own(codex, "another")
+    fork = codex.run("Go on.", run="run_2", **going_on)
+    assert fork.said == ["Two."]
+    assert fork.conversation != first.conversation
+    assert not any("You were interrupted" in path.read_text() for path in codex.keep.rglob("rollout-*"))
+    in_a_workspace_of_its_own(codex, "third")
+    assert codex.run("Go on.", run="run_3", **going_on).conversation not in (
+        fork.conversation,
+        first.conversation,
+    )
 
 
 def test_a_conversation_that_was_never_written_down_starts_afresh(codex: CodexBench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import anyio
@@ -11,7 +12,7 @@ import pytest
 from podium.engine.commands import OpenTask
 from podium.kernel import events as e
 from podium.kernel.nouns import Permissions, Task
-from podium.kernel.session import Message, Mode
+from podium.kernel.session import Message, Mode, Session
 from podium.kernel.states import MessageState, TaskState
 from podium.store import schema
 from podium.testing.rig import Rig
@@ -53,3 +54,26 @@ async def test_messages_queued_while_it_works_are_turns_of_their_own_in_their_or
         assert started == sent
         messages = await rows(rig, schema.messages, Message)
         assert [one.state.word for one in messages] == [MessageState.COMPLETED] * 3
+
+
+async def test_a_fork_whose_run_was_lost_is_gone_on_with_and_not_made_anew(
+    tmp_path: Path, repository: Path, claude: Path, codex_program: Path
+) -> None:
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.FULL)
+        begin = playing({"say": "Begun."})
+        first = await rig.open(OpenTask(prompt=begin, agent="codex", repository=str(repository)))
+        await rig.ended(first.id, timeout_s=ENDS_WITHIN_S)
+        parent = (await rig.run_of(first.id)).conversation_id
+        more = playing({"calls": [shell("echo x >> made.txt")]}, {"delay_ms": 4000, "say": "Forked."})
+        fork = await rig.open(OpenTask(prompt=more, session=first.id, fork=True))
+        await until(rig, lambda event: isinstance(event, e.RunToolReturned) and event.task_id == fork.id)
+        run = await rig.run_of(fork.id)
+        os.kill(run.pid, signal.SIGKILL)
+        done = await rig.ended(fork.id, timeout_s=ENDS_WITHIN_S)
+        again = await rig.run_of(fork.id)
+        assert done.state.word is TaskState.DONE, done.state
+        assert again.id != run.id
+        assert again.conversation_id == run.conversation_id != parent
+        sessions = await rows(rig, schema.sessions, Session)
+        assert [(one.runs, one.parent) for one in sessions] == [(1, None), (2, sessions[0].id)]

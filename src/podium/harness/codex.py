@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from podium.harness import codex_wire as wire
 from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, Line, Reply, Said
 from podium.harness.codex_asks import answer_line, refusal_line
-from podium.harness.codex_launch import CONFIG, conversation_id, plan_of
+from podium.harness.codex_launch import CONFIG, plan_of
 from podium.harness.codex_notices import Told, told_of
+from podium.harness.codex_records import conversation_id
 from podium.harness.codex_state import GIVE_UP, CodexState, finished
 from podium.harness.common import Voice, as_text, bounded, json_object, silent_end
 from podium.kernel.errors import InvalidRequest
