@@ -12,15 +12,19 @@ import pytest
 from podium.engine.commands import OpenTask
 from podium.kernel import events as e
 from podium.kernel.nouns import Permissions, Task
-from podium.kernel.session import Message, Mode, Session
+from podium.kernel.session import Message, Mode, Session, uuid_of
 from podium.kernel.states import MessageState, TaskState
+from podium.process.base import Exited
+from podium.process.probe import probe
 from podium.store import schema
 from podium.testing.rig import Rig
+from podium.worker.home import RunHome
 from tests.agents.driving import playing, shell
 from tests.agents.test_both import agents
 from tests.agents.test_conversation import say
 from tests.agents.test_through_the_worker import log, until
 from tests.integration.runs.test_conversations import rows
+from tests.support import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900), pytest.mark.usefixtures("users")]
 ENDS_WITHIN_S = 120.0
@@ -77,3 +81,53 @@ async def test_a_fork_whose_run_was_lost_is_gone_on_with_and_not_made_anew(
         assert again.conversation_id == run.conversation_id != parent
         sessions = await rows(rig, schema.sessions, Session)
         assert [(one.runs, one.parent) for one in sessions] == [(1, None), (2, sessions[0].id)]
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+async def test_a_message_that_a_lost_conversation_holds_is_done_with_when_the_next_run_has_ended_its_turn(
+    tmp_path: Path, claude: Path, codex_program: Path, name: str
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    turns = ({"calls": [shell(f"cat {gate}")]}, {"delay_ms": 3000, "say": "0."}, {"say": "1."})
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.FULL)
+        task = await rig.open(OpenTask(prompt=playing(*turns), agent=name))
+        await until(rig, lambda event: isinstance(event, e.RunToolCalled))
+        sent = await say(rig, task.id, "And this too.", Mode.STEER)
+        await until(rig, lambda event: isinstance(event, e.MessageDelivered))
+        first = await rig.run_of(task.id)
+    # Nobody listens: what the program now says of the message is lost with the run's directory.
+    await anyio.Path(gate).write_text("go\n")
+    await anyio.to_thread.run_sync(on_record, tmp_path, sent.id)
+    os.kill(first.pid, signal.SIGKILL)
+    await anyio.to_thread.run_sync(gone_for_good, rig.worker_home.run(first.id))
+    async with Rig(tmp_path / "home").running() as rig:
+        done = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
+        assert done.state.word is TaskState.DONE, done.state
+        events = [event for event in await log(rig) if getattr(event, "message_id", "") == sent.id]
+        about = [(type(event), event.run_id) for event in events]
+        second = (await rig.run_of(task.id)).id
+        assert about[-3:] == [
+            (kind, second) for kind in (e.MessageDelivered, e.MessageStarted, e.MessageCompleted)
+        ]
+        order = [type(event) for event in await log(rig)]
+        assert order.index(e.MessageCompleted) < order.index(e.RunFinishing)
+
+
+def on_record(folder: Path, message_id: str) -> None:
+    """In what the program keeps of the conversation, under either of its names."""
+    names = (message_id, uuid_of(message_id))
+    places = [*folder.glob("config/projects"), *folder.glob("home/worker/sessions")]
+    eventually(
+        lambda: any(
+            name in path.read_text() for place in places for path in place.rglob("*.jsonl") for name in names
+        ),
+        ENDS_WITHIN_S,
+    )
+
+
+def gone_for_good(home: RunHome) -> None:
+    """As after a loss of power: the run's directory is not there."""
+    eventually(lambda: isinstance(probe(home.process), Exited), ENDS_WITHIN_S)
+    home.forget()

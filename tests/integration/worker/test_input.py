@@ -65,6 +65,10 @@ def keys(home: RunHome) -> list[str]:
     return [HARNESS.key_of(line) for _, line in sent_lines(home.process)]
 
 
+def kinds(facts: list[e.RunFact]) -> list[type]:
+    return [type(fact) for fact in facts]
+
+
 async def test_the_second_of_two_queued_messages_waits_for_the_turn_of_the_first_through_any_kill(
     home: RunHome,
 ) -> None:
@@ -83,3 +87,26 @@ async def test_the_second_of_two_queued_messages_waits_for_the_turn_of_the_first
         told = await a_worker(home).speak(after_it, closing=False)
         assert keys(home) == [FIRST, SECOND]
         assert [fact.message_id for fact in told if isinstance(fact, e.MessageDelivered)] == [FIRST, SECOND]
+
+
+async def test_a_message_that_the_conversation_held_already_is_done_with_when_the_first_turn_has_ended(
+    home: RunHome,
+) -> None:
+    home.note_taken([FIRST])
+    opened = {"id": "open:", "result": {"thread": {"id": THREAD}, "cwd": "/w"}}
+    running = after(HARNESS.begin(), opened, note("turn/started", turn={"id": "t0"}))
+    ended = after(running, note("turn/completed", turn={"id": "t0", "status": "completed"}))
+    worker = a_worker(home)
+    assert kinds(await worker.speak(running, closing=False)) == [e.MessageDelivered, e.MessageStarted]
+    assert kinds(await worker.speak(running, closing=False)) == []
+    told = await worker.speak(ended, closing=False)
+    assert [fact.message_id for fact in told if isinstance(fact, e.MessageCompleted)] == [FIRST]
+    assert e.MessageCompleted not in kinds(await worker.speak(ended, closing=False))
+    assert keys(home) == [SECOND], "it was not said again"
+    # A worker that was killed before it was told says it again, in the order in which it counts.
+    again = await a_worker(home).speak(ended, closing=False)
+    assert [type(fact) for fact in again if getattr(fact, "message_id", "") == FIRST] == [
+        e.MessageDelivered,
+        e.MessageStarted,
+        e.MessageCompleted,
+    ]
