@@ -8,7 +8,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from podium.harness.base import Partial
-from podium.harness.codex_asks import Strange, ask_of, effect_asked, pack_changes, why_asked, word
+from podium.harness.codex_asks import (
+    Strange,
+    ask_of,
+    effect_asked,
+    pack_changes,
+    tool_digest,
+    why_asked,
+    word,
+)
 from podium.harness.codex_frames import (
     call_begun,
     call_ended,
@@ -61,7 +69,7 @@ def told_of(
 
 
 def _requested(state: CodexState, voice: Voice, method: str, params: Params, request_id: int | str) -> Told:
-    ask = ask_of(request_id, method, params)
+    ask = ask_of(request_id, method, params, state.tools)
     if ask is None or len(state.asks) >= MAX_ASKS or len(ask.token) > 100:
         strange = (*state.strange, Strange(id=request_id, method=method[:100]))
         fits = len(str(request_id)) <= 100
@@ -69,7 +77,7 @@ def _requested(state: CodexState, voice: Voice, method: str, params: Params, req
     change = state.change if ask.call_id and ask.call_id == state.change_id else ""
     effect = effect_asked(method, {"cwd": state.cwd, **params}, change)
     asked = voice.asked(effect, ask.token, why=why_asked(params), call_id=ask.call_id)
-    return replace(state, asks=(*state.asks, ask)), (asked,)
+    return replace(state, asks=(*state.asks, ask), tools=_without(state.tools, ask.call_id)), (asked,)
 
 
 def _resolved(state: CodexState, voice: Voice, params: Params) -> Told:
@@ -112,6 +120,7 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
         turn_id="",
         calls=() if stopped else state.calls,
         stopped=state.calls if stopped else state.stopped,
+        tools={},
         asks=(),
         outcome=outcome,
         retried=None,
@@ -133,6 +142,9 @@ def _item_started(state: CodexState, voice: Voice, params: Params) -> Told:
     state = replace(state, calls=(*state.calls, call.call_id)[-MAX_OPEN:])
     if item.get("type") == "fileChange":
         state = replace(state, change_id=call.call_id, change=pack_changes(item.get("changes")))
+    if item.get("type") == "mcpToolCall" and len(state.tools) < MAX_OPEN:
+        digest = tool_digest(item.get("server"), item.get("tool"), item.get("arguments"))
+        state = replace(state, tools={**state.tools, call.call_id: digest})
     return state, (call,)
 
 
@@ -152,7 +164,8 @@ def _item_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     calls = tuple(one for one in state.calls if one != call.call_id)
     if call.call_id == state.change_id:
         state = replace(state, change_id="", change="")
-    state = replace(state, calls=calls, children=_children(state, item, call.call_id))
+    state = replace(state, calls=calls, tools=_without(state.tools, call.call_id))
+    state = replace(state, children=_children(state, item, call.call_id))
     return state, (*begun, call_ended(item, voice, under))
 
 
@@ -220,6 +233,10 @@ def _rerouted(state: CodexState, voice: Voice, params: Params) -> Told:
 
 def _compacted(state: CodexState, voice: Voice, params: Params) -> Told:
     return state, ()
+
+
+def _without(tools: dict[str, str], call_id: str) -> dict[str, str]:
+    return {one: digest for one, digest in tools.items() if one != call_id}
 
 
 def _children(state: CodexState, item: Params, call_id: str) -> dict[str, str]:

@@ -39,6 +39,8 @@ class CodexState(Struct, frozen=True, kw_only=True):
     """Calls that ended with their turn; what they still say is not told again."""
     change_id: str = ""
     change: str = ""
+    tools: dict[str, str] = {}
+    """Calls of servers' tools that run and were not asked about yet: id → what they are."""
     asks: tuple[Ask, ...] = ()
     strange: tuple[Strange, ...] = ()
     given: tuple[str, ...] = ()
