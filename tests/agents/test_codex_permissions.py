@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from podium.kernel import events as e
 from podium.kernel.inquiry import Decision, EffectKind
 from podium.kernel.nouns import Permissions
+from podium.local.sandboxes import sandbox_of
 from tests.agents.codex_driving import CodexBench
 from tests.agents.driving import playing, shell
 from tests.agents.test_codex import CLASSIC, write
@@ -62,6 +64,27 @@ def test_the_sandbox_lets_no_command_and_no_edit_out_of_the_workspace_unasked(
     [asked] = ended.of(e.RunAsked)
     assert (asked.effect.kind, asked.effect.paths) == (EffectKind.EDIT, (str(patched),))
     assert "+x\n" in asked.effect.diff
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is of Linux")
+@pytest.mark.parametrize("on_path", [False, True])
+def test_doctor_and_the_program_find_the_same_sandbox(
+    codex: CodexBench, request: pytest.FixtureRequest, on_path: bool
+) -> None:
+    launcher, own = str(codex.program), codex.environ["PATH"].split(":")
+    codex.environ["PATH"] = ":".join(one for one in own if not Path(one, "bwrap").exists())
+    bundled = sandbox_of(launcher, codex.environ)
+    if on_path:
+        # One in a directory for temporary files is not trusted.
+        bwrap = apart(request) / "bwrap"
+        bwrap.write_text(f'#!/bin/sh\nexec {bundled.path} "$@"\n')
+        bwrap.chmod(0o755)
+        codex.environ["PATH"] += f":{bwrap.parent}"
+    ended = codex.run(playing({"calls": [shell("echo made > made.txt")]}, {"say": "Made."}))
+    warned = [fact.text for fact in ended.of(e.RunNoticed) if "bubblewrap" in fact.text]
+    sandbox = sandbox_of(launcher, codex.environ)
+    assert (sandbox.whose, bool(warned)) == (("system", False) if on_path else ("bundled", True))
+    assert (codex.workspace / "made.txt").exists() is (not sandbox.refused)
 
 
 @pytest.mark.parametrize("decision", list(Decision))
