@@ -176,12 +176,12 @@ class Codex:
         return "message" if state.halted else ""
 
     def is_over(self, state: CodexState, sent: Collection[str]) -> bool:
-        if state.outcome is None or state.busy or state.halted:
+        if _goes_on(state) or state.halted:
             return False
         return not _owes(state, sent)
 
     def outcome(self, state: CodexState, exit: Exit) -> Outcome:
-        if state.outcome is None or state.busy:
+        if state.outcome is None or _goes_on(state):
             return silent_end(exit)
         structured = _structured(state.answer) if state.answers and state.outcome.succeeded else None
         return replace(state.outcome, exit_code=exit.code, structured=structured)
@@ -194,6 +194,11 @@ class Codex:
         if state.thread_id is None:
             return None
         return wire.request(wire.CANCEL, "turn/interrupt", _running(state)).data
+
+
+def _goes_on(state: CodexState) -> bool:
+    """A turn runs, or one of a sub-agent although the agent itself is content."""
+    return state.outcome is None or state.busy or (state.outcome.succeeded and bool(state.working))
 
 
 def _owes(state: CodexState, sent: Collection[str]) -> bool:

@@ -36,10 +36,11 @@ _SHELLS = ("bash", "sh", "zsh")
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """What waits for a person. grant: the permissions that it would get, as JSON."""
+    """What waits for a person. thread: whose it is. grant: the permissions that it would get, as JSON."""
 
     id: int | str
     method: str
+    thread: str = ""
     call_id: str = ""
     grant: str = ""
 
@@ -60,20 +61,21 @@ def ask_of(
 ) -> Ask | None:
     """None when it is nothing for a person: a form, a tool of a host, a login. `tools`: calls of servers'
     tools that run and were not asked about: id → `tool_digest`."""
-    call_id = word(params, "itemId")[:200]
+    call_id, thread = word(params, "itemId")[:200], word(params, "threadId")[:100]
     if method in (COMMAND, EDIT):
-        return Ask(id=request_id, method=method, call_id=call_id)
+        return Ask(id=request_id, method=method, thread=thread, call_id=call_id)
     if method == PERMISSIONS:
         grant = msgspec.json.encode(params.get("permissions")).decode()
         fits = isinstance(params.get("permissions"), dict) and len(grant) <= MAX_GRANT
-        return Ask(id=request_id, method=method, call_id=call_id, grant=grant) if fits else None
+        ask = Ask(id=request_id, method=method, thread=thread, call_id=call_id, grant=grant)
+        return ask if fits else None
     if method == ELICITATION and _is_tool_call(params):
         # What a server asks itself comes the same way, and can wear the same clothes: only a call that the
         # program has told of is one.
         meta = params.get("_meta")
         digest = tool_digest(params.get("serverName"), word(meta, "tool_name"), _arguments(meta))
         found = next((one for one, known in tools.items() if known == digest), None)
-        return None if found is None else Ask(id=request_id, method=method, call_id=found)
+        return None if found is None else Ask(id=request_id, method=method, thread=thread, call_id=found)
     return None
 
 

@@ -91,8 +91,11 @@ def _resolved(state: CodexState, voice: Voice, params: Params) -> Told:
 
 
 def _turn_started(state: CodexState, voice: Voice, params: Params) -> Told:
-    turn_id = word(params.get("turn"), "id")[:100]
-    if word(params, "threadId") != state.thread_id or not turn_id:
+    turn_id, thread = word(params.get("turn"), "id")[:100], word(params, "threadId")[:100]
+    if thread != state.thread_id and state.opened:
+        others = tuple(one for one in state.working if one != thread)
+        return replace(state, working=(*others, thread)[-MAX_OPEN:]), ()
+    if thread != state.thread_id or not turn_id:
         return state, ()
     facts = (voice.continued(),) if state.halted else ()
     return replace(state, busy=True, halted=False, halting=False, turn_id=turn_id, retried=None), facts
@@ -102,7 +105,9 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     given = params.get("turn")
     turn: Params = given if isinstance(given, dict) else {}
     outcome = outcome_of(turn, state.retried, state.limit)
-    if word(params, "threadId") != state.thread_id or outcome is None:
+    if word(params, "threadId") != state.thread_id:
+        return _sub_agent_ended(state, voice, word(params, "threadId")[:100])
+    if outcome is None:
         return state, ()
     if state.unanswered >= GIVE_UP and not outcome.succeeded:
         outcome = replace(outcome, reason=Reason.NETWORK, detail="the model's server cannot be reached")
@@ -110,7 +115,7 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     turn_id, stopped = word(turn, "id"), turn.get("status") == "interrupted"
     for call_id in state.calls if stopped else ():
         facts.append(voice.returned(call_id, "interrupted", is_error=True))
-    facts += [voice.ask_withdrawn(ask.token) for ask in state.asks]
+    facts += [voice.ask_withdrawn(ask.token) for ask in state.asks if ask.thread not in state.working]
     for message_id in state.given:
         state = finished(state, message_id)
         facts.append(voice.message_completed(MessageId(message_id)))
@@ -120,8 +125,8 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
         turn_id="",
         calls=() if stopped else state.calls,
         stopped=state.calls if stopped else state.stopped,
-        tools={},
-        asks=(),
+        tools=state.tools if state.working else {},
+        asks=tuple(ask for ask in state.asks if ask.thread in state.working),
         outcome=outcome,
         retried=None,
         unanswered=0,
@@ -130,6 +135,14 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     if state.halting:
         return replace(state, halting=False, halted=True), (*facts, voice.paused("message"))
     return state, facts
+
+
+def _sub_agent_ended(state: CodexState, voice: Voice, thread: str) -> Told:
+    """A turn of another thread: its asks end with it."""
+    facts = [voice.ask_withdrawn(ask.token) for ask in state.asks if ask.thread == thread]
+    asks = tuple(ask for ask in state.asks if ask.thread != thread)
+    working = tuple(one for one in state.working if one != thread)
+    return replace(state, asks=asks, working=working), facts
 
 
 def _item_started(state: CodexState, voice: Voice, params: Params) -> Told:
@@ -242,6 +255,7 @@ def _without(tools: dict[str, str], call_id: str) -> dict[str, str]:
 def _children(state: CodexState, item: Params, call_id: str) -> dict[str, str]:
     found = item.get("receiverThreadIds")
     names = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    names += [word(item, "agentThreadId")] if word(item, "agentThreadId") else []
     children = dict(state.children)
     for name in names:
         if len(children) < MAX_OPEN:

@@ -52,6 +52,8 @@ class CodexState(Struct, frozen=True, kw_only=True):
     answers: bool = False
     answer: str = ""
     children: dict[str, str] = {}
+    working: tuple[str, ...] = ()
+    """Threads of sub-agents in which a turn runs: when their work is not waited for, it is lost."""
     totals: dict[str, Totals] = {}
     limit: Limit = Limit()
     retried: Reason | None = None
