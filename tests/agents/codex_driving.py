@@ -103,7 +103,7 @@ class Talk:
                 self._once(answer)
         self._replies.clear()
         for said in list(self._said):
-            lines = None if self.closed else self._harness.say(self.state, said)
+            lines = None if self.closed else self._harness.say(self.state, said, self.sent)
             if lines is not None:
                 assert lines[-1].key == said.id
                 for line in lines:

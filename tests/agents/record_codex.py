@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from podium.kernel import events as e
 from podium.kernel.inquiry import Decision
-from podium.kernel.nouns import Permissions
+from podium.kernel.nouns import McpServer, Permissions
 from podium.kernel.session import Mode
 from podium.testing import harness_conformance as conformance
 from podium.testing.model_server.server import ModelServer
@@ -47,6 +48,25 @@ def resumed(bench: CodexBench) -> CodexEnded:
     return bench.run("Go on.", conversation_id=first.conversation, opening="next", model=MODEL)
 
 
+def with_a_sub_agent(bench: CodexBench, model: str) -> CodexEnded:
+    inner = playing({"calls": [shell("sleep 1")]}, {"say": "Inner done."})
+    calls = [{"tool": "agent", "input": {"prompt": inner}}]
+    prompt = playing({"calls": calls}, {"say": "Outer done."})
+    return bench.run(prompt, model=model, permissions=Permissions.FULL)
+
+
+def server_tool_asked(bench: CodexBench) -> CodexEnded:
+    server = McpServer(name="board", argv=(sys.executable, str(Path(__file__).with_name("mcp_server.py"))))
+    given = {"server": "board", "tool": "whisper", "input": {"to": "bob"}}
+    return bench.run(
+        playing({"calls": [{"tool": "mcp", "input": given}]}, {"say": "Told."}),
+        model="some-model-of-mine",
+        mcp_servers=(server,),
+        permissions=Permissions.ASK,
+        decision=Decision.ALLOW,
+    )
+
+
 PLAYS: dict[str, Play] = {
     "edit": plain(
         {"think": "Look.", "say": "Reading.", "calls": [shell("cat add.py")]},
@@ -67,12 +87,17 @@ PLAYS: dict[str, Play] = {
     "paused": plain(WAIT, {"say": "Going on."}, do=paused),
     "killed": plain(WAIT, do=at_call(lambda talk: talk.kill())),
     "resumed": resumed,
+    "sub_agent": lambda bench: with_a_sub_agent(bench, "some-model-of-mine"),
+    "team": lambda bench: with_a_sub_agent(bench, ""),
+    "server_tool_asked": server_tool_asked,
 }
 
 
 def scrubbed(frame: bytes, bench: CodexBench) -> bytes:
     """Without what belongs to the machine of the recording."""
     text = frame.decode().replace(str(bench.folder), WHERE).replace(bench.url, "http://127.0.0.1:8080")
+    # Its own name for the agent of a team, which looks like a home.
+    text = text.replace('"agentPath":"/root/', '"agentPath":"/top/')
     text = re.sub(r'"installationId":"[^"]*"', '"installationId":"x"', text)
     return re.sub(r'"serverName":"[^"]*"', '"serverName":"x"', text).encode()
 

@@ -186,6 +186,8 @@ def know_session(unit: Unit, run_id: RunId, *, by: str, ids: IdMaker) -> None:
     )
     row = unit.connection.execute(query).first()
     if row is not None:
+        if run.fork and run.session_id == row[0]:
+            return  # its program names the copy once it has made it; the one it copies is not in use by it
         if unit.load(Session, row[0]).run_id != run.id:
             joined = e.SessionJoined(task_id=run.task_id, run_id=run.id, session_id=SessionId(row[0]))
             unit.record(joined, by=by)

@@ -184,9 +184,10 @@ class Harness(Protocol[S]):
         """Lines that the protocol wants written now, however often it is asked; each is written once."""
         ...
 
-    def say(self, state: S, said: Said) -> Sequence[Line] | None:
+    def say(self, state: S, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
         """The lines that carry a message; None: not now, ask again after the next frame. The last line's key
-        is the message's id."""
+        is the message's id. `sent`: the keys of every line in the input: of what stands there no frame may
+        have told yet."""
         ...
 
     def answer(self, state: S, reply: Reply) -> Line | None:

@@ -222,10 +222,10 @@ class ClaudeCode:
     def due(self, state: ClaudeState) -> Sequence[Line]:
         return [refusal_line(token) for token in state.strange]
 
-    def say(self, state: ClaudeState, said: Said) -> Sequence[Line] | None:
+    def say(self, state: ClaudeState, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
         if said.mode is Mode.MODEL:
             return [model_line(said.id, f"{MODEL}{said.id}", said.text)]
-        if said.mode is Mode.QUEUE and state.busy:
+        if said.mode is Mode.QUEUE and (state.busy or _owes(state, sent)):
             return None
         lines = []
         if said.mode is Mode.INTERRUPT:
@@ -265,7 +265,7 @@ class ClaudeCode:
     def is_over(self, state: ClaudeState, sent: Collection[str]) -> bool:
         if state.outcome is None or state.busy or state.waking or state.background or state.halted:
             return False
-        return all(key in state.done for key in sent if kind_of(key) == "message")
+        return not _owes(state, sent)
 
     def outcome(self, state: ClaudeState, exit: Exit) -> Outcome:
         if state.outcome is not None and not state.busy:
@@ -301,6 +301,11 @@ def _follow(state: ClaudeState, said: dict[str, Any]) -> ClaudeState:
 def _bare(request_id: str) -> str:
     """The message that a request of ours without words stands for; else the id as it is."""
     return request_id.removeprefix(HALT).removeprefix(MODEL)
+
+
+def _owes(state: ClaudeState, sent: Collection[str]) -> bool:
+    """A message stands in its input that it has not done with, or not even begun."""
+    return any(key not in state.done for key in sent if kind_of(key) == "message")
 
 
 def _done(state: ClaudeState, message_id: MessageId | None) -> ClaudeState:

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from podium.harness import codex_wire as wire
 from podium.harness.base import About, Exit, Frame, LaunchPlan, LaunchRequest, Line, Reply, Said
 from podium.harness.codex_asks import answer_line, refusal_line
-from podium.harness.codex_launch import CONFIG, conversation_id, plan_of
+from podium.harness.codex_launch import CONFIG, plan_of
 from podium.harness.codex_notices import Told, told_of
+from podium.harness.codex_records import conversation_id
 from podium.harness.codex_state import GIVE_UP, CodexState, finished
 from podium.harness.common import Voice, as_text, bounded, json_object, silent_end
 from podium.kernel.errors import InvalidRequest
@@ -148,8 +149,10 @@ class Codex:
             lines.append(wire.request(wire.CLEAN + state.clean, "thread/backgroundTerminals/clean", params))
         return lines
 
-    def say(self, state: CodexState, said: Said) -> Sequence[Line] | None:
-        if state.thread_id is None or (said.mode is Mode.QUEUE and state.busy):
+    def say(self, state: CodexState, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
+        if state.thread_id is None:
+            return None
+        if said.mode is Mode.QUEUE and (state.busy or _owes(state, sent)):
             return None
         lines: list[Line] = []
         if said.mode is Mode.INTERRUPT and (state.busy or not said.text):
@@ -173,13 +176,12 @@ class Codex:
         return "message" if state.halted else ""
 
     def is_over(self, state: CodexState, sent: Collection[str]) -> bool:
-        if state.outcome is None or state.busy or state.halted:
+        if _goes_on(state) or state.halted:
             return False
-        left = [key for key in sent if kind_of(key) == "message" and key not in state.done]
-        return len(left) <= state.forgotten
+        return not _owes(state, sent)
 
     def outcome(self, state: CodexState, exit: Exit) -> Outcome:
-        if state.outcome is None or state.busy:
+        if state.outcome is None or _goes_on(state):
             return silent_end(exit)
         structured = _structured(state.answer) if state.answers and state.outcome.succeeded else None
         return replace(state.outcome, exit_code=exit.code, structured=structured)
@@ -192,6 +194,17 @@ class Codex:
         if state.thread_id is None:
             return None
         return wire.request(wire.CANCEL, "turn/interrupt", _running(state)).data
+
+
+def _goes_on(state: CodexState) -> bool:
+    """A turn runs, or one of a sub-agent although the agent itself is content."""
+    return state.outcome is None or state.busy or (state.outcome.succeeded and bool(state.working))
+
+
+def _owes(state: CodexState, sent: Collection[str]) -> bool:
+    """A message stands in its input that it has not done with, or not even begun."""
+    left = [key for key in sent if kind_of(key) == "message" and key not in state.done]
+    return len(left) > state.forgotten
 
 
 def _running(state: CodexState) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import shlex
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -35,10 +36,11 @@ _SHELLS = ("bash", "sh", "zsh")
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """What waits for a person. grant: the permissions that it would get, as JSON."""
+    """What waits for a person. thread: whose it is. grant: the permissions that it would get, as JSON."""
 
     id: int | str
     method: str
+    thread: str = ""
     call_id: str = ""
     grant: str = ""
 
@@ -54,18 +56,33 @@ class Strange(Struct, frozen=True, kw_only=True):
     method: str
 
 
-def ask_of(request_id: int | str, method: str, params: dict[str, Any]) -> Ask | None:
-    """None when it is nothing for a person: a form, a tool of a host, a login."""
-    call_id = word(params, "itemId")[:200]
+def ask_of(
+    request_id: int | str, method: str, params: dict[str, Any], tools: Mapping[str, str]
+) -> Ask | None:
+    """None when it is nothing for a person: a form, a tool of a host, a login. `tools`: calls of servers'
+    tools that run and were not asked about: id → `tool_digest`."""
+    call_id, thread = word(params, "itemId")[:200], word(params, "threadId")[:100]
     if method in (COMMAND, EDIT):
-        return Ask(id=request_id, method=method, call_id=call_id)
+        return Ask(id=request_id, method=method, thread=thread, call_id=call_id)
     if method == PERMISSIONS:
         grant = msgspec.json.encode(params.get("permissions")).decode()
         fits = isinstance(params.get("permissions"), dict) and len(grant) <= MAX_GRANT
-        return Ask(id=request_id, method=method, call_id=call_id, grant=grant) if fits else None
+        ask = Ask(id=request_id, method=method, thread=thread, call_id=call_id, grant=grant)
+        return ask if fits else None
     if method == ELICITATION and _is_tool_call(params):
-        return Ask(id=request_id, method=method)
+        # What a server asks itself comes the same way, and can wear the same clothes: only a call that the
+        # program has told of is one.
+        meta = params.get("_meta")
+        digest = tool_digest(params.get("serverName"), word(meta, "tool_name"), _arguments(meta))
+        found = next((one for one, known in tools.items() if known == digest), None)
+        return None if found is None else Ask(id=request_id, method=method, thread=thread, call_id=found)
     return None
+
+
+def tool_digest(server: Any, tool: Any, arguments: Any) -> str:
+    """What call it is: server, tool and arguments."""
+    whole = msgspec.json.encode([server, tool, arguments or {}], order="sorted")
+    return hashlib.sha256(whole).hexdigest()[:32]
 
 
 def effect_asked(method: str, params: dict[str, Any], changes: str) -> Effect:
@@ -83,8 +100,8 @@ def effect_asked(method: str, params: dict[str, Any], changes: str) -> Effect:
         given = {"permissions": params.get("permissions")}
         return effect_of("request_permissions", EffectKind.TOOL, given=given, cwd=cwd)
     meta = params.get("_meta")
-    given = {"message": word(params, "message"), "call": meta if isinstance(meta, dict) else {}}
-    return effect_of(f"mcp__{word(params, 'serverName')}", EffectKind.TOOL, given=given)
+    name = f"mcp__{word(params, 'serverName')}__{word(meta, 'tool_name')}"
+    return effect_of(name, EffectKind.TOOL, given=_arguments(meta))
 
 
 def answer_line(ask: Ask, reply: Reply) -> Line:
@@ -158,9 +175,14 @@ def _command_effect(params: dict[str, Any], cwd: str) -> Effect:
 
 def _is_tool_call(params: dict[str, Any]) -> bool:
     """A question of the program itself about a tool, in the clothes of a server's form without fields."""
-    schema = params.get("requestedSchema")
+    schema, meta = params.get("requestedSchema"), params.get("_meta")
     fields = schema.get("properties") if isinstance(schema, dict) else None
-    return params.get("mode") == "form" and fields == {} and isinstance(params.get("_meta"), dict)
+    about_a_call = word(meta, "codex_approval_kind") == "mcp_tool_call" and word(meta, "tool_name") != ""
+    return params.get("mode") == "form" and fields == {} and about_a_call
+
+
+def _arguments(meta: Any) -> Any:
+    return meta.get("tool_params") if isinstance(meta, dict) else None
 
 
 def _patch(changes: Any) -> tuple[list[str], str]:

@@ -84,6 +84,8 @@ def call_begun(item: dict[str, Any], voice: Voice, under: str) -> e.RunToolCalle
             return voice.called(call_id, name, item.get("arguments"), under=under)
         case "dynamicToolCall" | "collabAgentToolCall":
             return voice.called(call_id, word(item, "tool"), _input_of(item), under=under)
+        case "subAgentActivity" if word(item, "kind") == "started":
+            return voice.called(call_id, "spawn_agent", {"agent": word(item, "agentPath")}, under=under)
         case "webSearch":
             return voice.called(call_id, "web_search", {"query": word(item, "query")}, under=under)
         case "imageView":
@@ -193,6 +195,8 @@ def _output_of(item: dict[str, Any]) -> str:
             return word(item.get("error"), "message") or "\n".join(_texts(content))
         case "dynamicToolCall":
             return "\n".join(_texts(item.get("contentItems")))
+        case "subAgentActivity":
+            return word(item, "kind")
     return word(item, "status")
 
 

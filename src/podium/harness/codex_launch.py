@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ import msgspec
 
 from podium.harness import codex_wire as wire
 from podium.harness.base import LaunchPlan, LaunchRequest
-from podium.harness.codex_login import Login, login_of
+from podium.harness.codex_login import login_of
+from podium.harness.codex_records import conversation_id, fork_made, held_by, records_of
 from podium.harness.common import with_attachments
 from podium.kernel.errors import InvalidRequest, NotFound
-from podium.kernel.ids import MessageId
 from podium.kernel.nouns import Agent, McpServer, Permissions
 
 INSTALL = "npm install -g @openai/codex"
@@ -58,30 +57,33 @@ def plan_of(request: LaunchRequest) -> LaunchPlan:
     if hidden:
         settings["shell_environment_policy.exclude"] = list(hidden)
     words = [word for key, value in settings.items() for word in ("-c", f"{key}={_toml(value)}")]
-    known = conversation_id(request.conversation_id)
-    records = _records(login.folder, known)
-    going_on = known if records else None
+    forks, going_on = _conversation(request, login.folder)
+    own = None if forks else going_on
     return LaunchPlan(
         argv=(program, "app-server", *words),
         env={**login.env, **variables},
         links=login.links,
-        first_input=_first_lines(request, login, going_on, servers),
-        conversation_id=None if request.fork else going_on,
+        first_input=_first_lines(request, going_on, servers, forks=forks),
+        conversation_id=own,
         login_dir=login.folder,
-        taken=() if request.fork else _on_record_already(request, records),
+        taken=held_by(records_of(login.folder, own), request.said),
     )
 
 
-def conversation_id(given: object) -> str | None:
-    """A UUID in its usual form; None for everything else."""
-    try:
-        return str(uuid.UUID(given)) if isinstance(given, str) else None
-    except ValueError:
-        return None
+def _conversation(request: LaunchRequest, folder: Path) -> tuple[bool, str | None]:
+    """Whether a copy is to be made, and the conversation to copy or to go on with; None begins one. The
+    program's own record decides: a copy that an earlier run has made is never made again, even when that run
+    was lost before it could tell its name."""
+    given = conversation_id(request.conversation_id)
+    made = None
+    if request.fork and request.opening == "again":
+        made = fork_made(folder, given, request.workspace)
+    going_on = made or (given if records_of(folder, given) else None)
+    return request.fork and made is None and going_on is not None, going_on
 
 
 def _first_lines(
-    request: LaunchRequest, login: Login, going_on: str | None, servers: dict[str, Any]
+    request: LaunchRequest, going_on: str | None, servers: dict[str, Any], *, forks: bool
 ) -> bytes:
     sandbox, approval = ALLOWED[request.agent.permissions]
     config = {**_of_repository(request.trusted), **({"mcp_servers": servers} if servers else {})}
@@ -95,7 +97,8 @@ def _first_lines(
     if request.agent.model:
         thread["model"] = request.agent.model
     instructions = [request.agent.instructions] if request.agent.instructions else []
-    again = going_on is not None and request.opening != "next"
+    # A copy that is made only now has not heard the prompt.
+    again = going_on is not None and not forks and request.opening != "next"
     asked = with_attachments(request.prompt, request.attachments)
     text = _continue_prompt(asked) if again else asked
     schema = None if request.output_schema is None else msgspec.to_builtins(_plain(request.output_schema))
@@ -111,7 +114,7 @@ def _first_lines(
         thread["developerInstructions"] = "\n\n".join(instructions)
     method = "thread/start"
     if going_on is not None:
-        method = "thread/fork" if request.fork else "thread/resume"
+        method = "thread/fork" if forks else "thread/resume"
         thread |= {"threadId": going_on, "excludeTurns": True}
     about = {"name": "podium", "title": "Podium", "version": "0"}
     hello = {"clientInfo": about, "capabilities": {"experimentalApi": True}}
@@ -128,21 +131,6 @@ def _continue_prompt(prompt: str) -> str:
         "You were interrupted by a restart of this machine's software. Look at what is already done in the "
         f"workspace and go on with the task:\n\n{prompt}"
     )
-
-
-def _records(folder: Path, conversation: str | None) -> list[Path]:
-    """What the program has written down of it; a conversation without a record cannot be gone on with."""
-    if conversation is None:
-        return []
-    return sorted(folder.glob(f"sessions/*/*/*/rollout-*{conversation}.jsonl"))
-
-
-def _on_record_already(request: LaunchRequest, records: list[Path]) -> tuple[MessageId, ...]:
-    """Messages that the conversation holds: a second copy would be one more."""
-    if not request.said:
-        return ()
-    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in records)
-    return tuple(said.id for said in request.said if f'"client_id":"{said.id}"' in text)
 
 
 def _servers(request: LaunchRequest) -> tuple[dict[str, Any], dict[str, str]]:

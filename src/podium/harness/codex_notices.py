@@ -8,7 +8,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from podium.harness.base import Partial
-from podium.harness.codex_asks import Strange, ask_of, effect_asked, pack_changes, why_asked, word
+from podium.harness.codex_asks import (
+    Strange,
+    ask_of,
+    effect_asked,
+    pack_changes,
+    tool_digest,
+    why_asked,
+    word,
+)
 from podium.harness.codex_frames import (
     call_begun,
     call_ended,
@@ -61,7 +69,7 @@ def told_of(
 
 
 def _requested(state: CodexState, voice: Voice, method: str, params: Params, request_id: int | str) -> Told:
-    ask = ask_of(request_id, method, params)
+    ask = ask_of(request_id, method, params, state.tools)
     if ask is None or len(state.asks) >= MAX_ASKS or len(ask.token) > 100:
         strange = (*state.strange, Strange(id=request_id, method=method[:100]))
         fits = len(str(request_id)) <= 100
@@ -69,7 +77,7 @@ def _requested(state: CodexState, voice: Voice, method: str, params: Params, req
     change = state.change if ask.call_id and ask.call_id == state.change_id else ""
     effect = effect_asked(method, {"cwd": state.cwd, **params}, change)
     asked = voice.asked(effect, ask.token, why=why_asked(params), call_id=ask.call_id)
-    return replace(state, asks=(*state.asks, ask)), (asked,)
+    return replace(state, asks=(*state.asks, ask), tools=_without(state.tools, ask.call_id)), (asked,)
 
 
 def _resolved(state: CodexState, voice: Voice, params: Params) -> Told:
@@ -83,8 +91,11 @@ def _resolved(state: CodexState, voice: Voice, params: Params) -> Told:
 
 
 def _turn_started(state: CodexState, voice: Voice, params: Params) -> Told:
-    turn_id = word(params.get("turn"), "id")[:100]
-    if word(params, "threadId") != state.thread_id or not turn_id:
+    turn_id, thread = word(params.get("turn"), "id")[:100], word(params, "threadId")[:100]
+    if thread != state.thread_id and state.opened:
+        others = tuple(one for one in state.working if one != thread)
+        return replace(state, working=(*others, thread)[-MAX_OPEN:]), ()
+    if thread != state.thread_id or not turn_id:
         return state, ()
     facts = (voice.continued(),) if state.halted else ()
     return replace(state, busy=True, halted=False, halting=False, turn_id=turn_id, retried=None), facts
@@ -94,7 +105,9 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     given = params.get("turn")
     turn: Params = given if isinstance(given, dict) else {}
     outcome = outcome_of(turn, state.retried, state.limit)
-    if word(params, "threadId") != state.thread_id or outcome is None:
+    if word(params, "threadId") != state.thread_id:
+        return _sub_agent_ended(state, voice, word(params, "threadId")[:100])
+    if outcome is None:
         return state, ()
     if state.unanswered >= GIVE_UP and not outcome.succeeded:
         outcome = replace(outcome, reason=Reason.NETWORK, detail="the model's server cannot be reached")
@@ -102,7 +115,7 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     turn_id, stopped = word(turn, "id"), turn.get("status") == "interrupted"
     for call_id in state.calls if stopped else ():
         facts.append(voice.returned(call_id, "interrupted", is_error=True))
-    facts += [voice.ask_withdrawn(ask.token) for ask in state.asks]
+    facts += [voice.ask_withdrawn(ask.token) for ask in state.asks if ask.thread not in state.working]
     for message_id in state.given:
         state = finished(state, message_id)
         facts.append(voice.message_completed(MessageId(message_id)))
@@ -112,7 +125,8 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
         turn_id="",
         calls=() if stopped else state.calls,
         stopped=state.calls if stopped else state.stopped,
-        asks=(),
+        tools=state.tools if state.working else {},
+        asks=tuple(ask for ask in state.asks if ask.thread in state.working),
         outcome=outcome,
         retried=None,
         unanswered=0,
@@ -121,6 +135,14 @@ def _turn_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     if state.halting:
         return replace(state, halting=False, halted=True), (*facts, voice.paused("message"))
     return state, facts
+
+
+def _sub_agent_ended(state: CodexState, voice: Voice, thread: str) -> Told:
+    """A turn of another thread: its asks end with it."""
+    facts = [voice.ask_withdrawn(ask.token) for ask in state.asks if ask.thread == thread]
+    asks = tuple(ask for ask in state.asks if ask.thread != thread)
+    working = tuple(one for one in state.working if one != thread)
+    return replace(state, asks=asks, working=working), facts
 
 
 def _item_started(state: CodexState, voice: Voice, params: Params) -> Told:
@@ -133,6 +155,9 @@ def _item_started(state: CodexState, voice: Voice, params: Params) -> Told:
     state = replace(state, calls=(*state.calls, call.call_id)[-MAX_OPEN:])
     if item.get("type") == "fileChange":
         state = replace(state, change_id=call.call_id, change=pack_changes(item.get("changes")))
+    if item.get("type") == "mcpToolCall" and len(state.tools) < MAX_OPEN:
+        digest = tool_digest(item.get("server"), item.get("tool"), item.get("arguments"))
+        state = replace(state, tools={**state.tools, call.call_id: digest})
     return state, (call,)
 
 
@@ -152,7 +177,8 @@ def _item_completed(state: CodexState, voice: Voice, params: Params) -> Told:
     calls = tuple(one for one in state.calls if one != call.call_id)
     if call.call_id == state.change_id:
         state = replace(state, change_id="", change="")
-    state = replace(state, calls=calls, children=_children(state, item, call.call_id))
+    state = replace(state, calls=calls, tools=_without(state.tools, call.call_id))
+    state = replace(state, children=_children(state, item, call.call_id))
     return state, (*begun, call_ended(item, voice, under))
 
 
@@ -222,9 +248,14 @@ def _compacted(state: CodexState, voice: Voice, params: Params) -> Told:
     return state, ()
 
 
+def _without(tools: dict[str, str], call_id: str) -> dict[str, str]:
+    return {one: digest for one, digest in tools.items() if one != call_id}
+
+
 def _children(state: CodexState, item: Params, call_id: str) -> dict[str, str]:
     found = item.get("receiverThreadIds")
     names = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    names += [word(item, "agentThreadId")] if word(item, "agentThreadId") else []
     children = dict(state.children)
     for name in names:
         if len(children) < MAX_OPEN:

@@ -39,6 +39,8 @@ class CodexState(Struct, frozen=True, kw_only=True):
     """Calls that ended with their turn; what they still say is not told again."""
     change_id: str = ""
     change: str = ""
+    tools: dict[str, str] = {}
+    """Calls of servers' tools that run and were not asked about yet: id → what they are."""
     asks: tuple[Ask, ...] = ()
     strange: tuple[Strange, ...] = ()
     given: tuple[str, ...] = ()
@@ -50,6 +52,8 @@ class CodexState(Struct, frozen=True, kw_only=True):
     answers: bool = False
     answer: str = ""
     children: dict[str, str] = {}
+    working: tuple[str, ...] = ()
+    """Threads of sub-agents in which a turn runs: when their work is not waited for, it is lost."""
     totals: dict[str, Totals] = {}
     limit: Limit = Limit()
     retried: Reason | None = None

@@ -67,7 +67,7 @@ class CommandHarness:
     def due(self, state: CommandState) -> Sequence[Line]:
         return ()
 
-    def say(self, state: CommandState, said: Said) -> Sequence[Line] | None:
+    def say(self, state: CommandState, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
         return None
 
     def answer(self, state: CommandState, reply: Reply) -> Line | None:

@@ -118,7 +118,7 @@ class Scripted:
     def due(self, state: ScriptedState) -> Sequence[Line]:
         return ()
 
-    def say(self, state: ScriptedState, said: Said) -> Sequence[Line] | None:
+    def say(self, state: ScriptedState, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
         # It listens when its script says so, and an interrupt ends the script.
         kind = str(said.mode) if said.mode in (Mode.INTERRUPT, Mode.MODEL) else "message"
         line = {"type": kind, "id": said.id, "text": said.text}

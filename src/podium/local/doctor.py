@@ -16,6 +16,7 @@ from podium import process
 from podium.client.api import Client
 from podium.kernel.errors import PodiumError
 from podium.local.programs import State, look
+from podium.local.sandboxes import Sandbox, sandbox_of
 
 MIN_GIT = (2, 36)
 MIN_FREE_BYTES = 2 * 1024**3
@@ -44,7 +45,10 @@ def examine(home: Path) -> Iterator[Finding]:
         next_step="read SECURITY.md before you point them at something dear",
     )
     yield _tree_kill()
-    yield from map(_program, look(home, os.environ))
+    for state in look(home, os.environ):
+        yield _program(state)
+        if state.program.harness == "codex" and state.path is not None:
+            yield _sandbox(sandbox_of(state.path, os.environ))
     yield from _server(home)
 
 
@@ -62,6 +66,21 @@ def _program(state: State) -> Finding:
         found=f"{state.path}, {state.version}; {login}; {success}",
         next_step="" if state.login or state.last_success else f"log in: {program.log_in}",
     )
+
+
+def _sandbox(sandbox: Sandbox) -> Finding:
+    """Of Codex: what its permissions `edit` and `ask` stand on. It never falls back to none."""
+    name, install = "codex-sandbox", "install bubblewrap with the package manager of this machine"
+    if sandbox.whose == "none":
+        without = "none: no bubblewrap on PATH and none beside the program; every command of it fails"
+        return Finding(id=name, ok=False, found=without, next_step=install)
+    words = {"system": "bubblewrap on PATH", "bundled": "its bundled bubblewrap", "macos": "that of macOS"}
+    found = f"{words[sandbox.whose]}: {sandbox.path}"
+    if sandbox.refused:
+        step = "let this user make user namespaces, or give the agent permissions full"
+        return Finding(id=name, ok=False, found=f"{found}, refused here: {sandbox.refused}", next_step=step)
+    step = f"it warns of that at every start; {install}" if sandbox.whose == "bundled" else ""
+    return Finding(id=name, ok=True, found=found, next_step=step)
 
 
 def _git() -> Finding:

@@ -31,6 +31,9 @@ class AgentInput:
         self._replies: dict[InquiryId, Reply] = {}
         self._sent: set[str] | None = None
         self._taken: frozenset[str] = frozenset()
+        """Messages that the conversation held already."""
+        self._going_on: list[str] = []
+        """Those of them whose turn is gone on with."""
 
     def take(self, pending: m.Pending | None) -> None:
         """Something for the agent, from the server; again is no change."""
@@ -57,7 +60,8 @@ class AgentInput:
         stands there already, so that messages come too late."""
         if self._sent is None:
             self._sent = await anyio.to_thread.run_sync(self._read_sent)
-            self._taken = frozenset(self._home.taken())
+            self._going_on = self._home.taken()
+            self._taken = frozenset(self._going_on)
         for line in self._harness.due(state):
             await self._write(line)
         facts: list[e.RunFact] = []
@@ -75,14 +79,22 @@ class AgentInput:
                 del self._said[message_id]
                 continue
             if message_id not in self._sent:
-                lines = None if closing else self._harness.say(state, said)
+                lines = None if closing else self._harness.say(state, said, self._sent)
                 if lines is None:
                     continue
                 for line in lines:
                     await self._write(line)
             del self._said[message_id]
             facts.append(e.MessageDelivered(message_id=message_id, **self._about))
-        return facts
+        return [*facts, *self._done_with(state)]
+
+    def _done_with(self, state: Any) -> list[e.RunFact]:
+        """No frame tells the end of a message that the conversation held: its turn had ended, or is the one
+        that this run goes on with."""
+        if not self._going_on or not self._harness.is_over(state, ()):
+            return []
+        ended, self._going_on = self._going_on, []
+        return [e.MessageCompleted(message_id=MessageId(one), **self._about) for one in ended]
 
     async def _write(self, line: Line) -> None:
         if self._sent is None or line.key in self._sent:

@@ -165,7 +165,7 @@ def test_a_model_is_set_once_the_program_says_so(
 ) -> None:
     harness, message = ClaudeCode(ABOUT), MessageId("message_" + "0" * 26)
     state = harness.begin()
-    (line,) = harness.say(state, Said(id=message, text="opus", mode=Mode.MODEL)) or ()
+    (line,) = harness.say(state, Said(id=message, text="opus", mode=Mode.MODEL), ()) or ()
     asked = json.loads(line.data)
     assert asked["request"] == {"subtype": "set_model", "model": "opus"}
     assert harness.key_of(line.data) == line.key == message

@@ -22,7 +22,7 @@ from podium.kernel.states import (
 from podium.kernel.status import STATUSES
 
 TEXT = (Path(__file__).resolve().parents[3] / "GLOSSARY.md").read_text()
-PARTS = {"CheckResult", "CancelIntent", "KeptOutput", "McpServer", "Answer"}
+PARTS = {"Attach", "CheckResult", "CancelIntent", "KeptOutput", "McpServer", "Answer"}
 """Parts of other nouns, explained with them."""
 
 

@@ -17,6 +17,8 @@ SHELLS = {"exec_command": "cmd", "shell_command": "command"}
 PLAIN_SPACE = "functions"
 """The namespace of tools that are called by their bare names."""
 SPAWNING = ("spawn_agent", "collaboration__spawn_agent")
+TEAM = "collaboration"
+"""The namespace of the tools for agents of one team, beside the one tool that runs programs."""
 ERROR_CODES = {
     401: "invalid_api_key",
     404: "model_not_found",
@@ -27,6 +29,8 @@ _OF_MODEL = frozenset(
     {"reasoning", "function_call", "custom_tool_call", "local_shell_call", "web_search_call"}
 )
 _PARTS = frozenset({"input_text", "output_text", "text"})
+_SEALED = "encrypted_content"
+"""What one agent tells another; only in name encrypted for a model that is not OpenAI's."""
 
 
 def messages_of(body: Data) -> list[Data]:
@@ -49,7 +53,7 @@ def messages_of(body: Data) -> list[Data]:
             found[-1]["content"] += _texts(item) if found[-1]["role"] == "assistant" else []
             continue
         replying = False
-        if kind == "message" and role in ("user", "developer"):
+        if kind == "agent_message" or (kind == "message" and role in ("user", "developer")):
             found.append({"role": "user", "content": _texts(item)})
     return found
 
@@ -151,11 +155,13 @@ def _texts(item: Data) -> list[Data]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     parts = content if isinstance(content, list) else []
-    return [
-        {"type": "text", "text": part["text"]}
-        for part in parts
-        if isinstance(part, dict) and part.get("type") in _PARTS and isinstance(part.get("text"), str)
-    ]
+    found = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get("text") if kind in _PARTS else part.get(_SEALED) if kind == _SEALED else None
+        if isinstance(text, str):
+            found.append({"type": "text", "text": text})
+    return found
 
 
 def _tools(body: Data) -> dict[tuple[str, str], str]:
@@ -190,6 +196,8 @@ def _call(call: Call, tools: dict[tuple[str, str], str]) -> Data:
             return _function("", name, {field: command, **more})
     if command is not None and ("", "shell") in tools:
         return _function("", "shell", {"command": ["bash", "-c", command]})
+    if call.tool == "agent" and (TEAM, "spawn_agent") in tools:
+        return _agent(call, tools)
     if tools.get(("", "exec")) == "custom":
         return {"type": "custom_tool_call", "name": "exec", "input": _code(call)}
     if call.tool == "mcp":
@@ -226,7 +234,9 @@ def _mcp(call: Call, tools: dict[tuple[str, str], str]) -> Data:
 def _agent(call: Call, tools: dict[tuple[str, str], str]) -> Data:
     for space, name in tools:
         if name in SPAWNING:
-            return _function(space, name, {"message": call.input.get("prompt", "")})
+            named = {"task_name": call.input.get("name", "helper"), "fork_turns": "none"}
+            more = named if space == TEAM else {}
+            return _function(space, name, {"message": call.input.get("prompt", ""), **more})
     raise not_offered(call, _names(tools))
 
 
