@@ -9,7 +9,7 @@ from podium.app.faults import arm_from_environment
 from podium.app.home import Home
 from podium.app.workers import worker_at
 from podium.bus.unix import UnixWorker
-from podium.client.home import read_server_file
+from podium.client.home import Target, read_server_file
 from podium.kernel.config import Settings
 from podium.kernel.errors import Unavailable
 from podium.kernel.ids import IdMaker
@@ -29,8 +29,9 @@ async def work(home: Home, settings: Settings, name: str) -> None:
     directory = home.worker_dir(name)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    async def address() -> tuple[str, str]:
-        return read_server_file(home.path).url, _token(home.path)
+    async def server() -> Target:
+        found = read_server_file(home.path)
+        return Target(url=found.url, token=_token(home.path), certificate=found.certificate)
 
     with home.owned(f"{name}/lock"):
         async with worker_at(
@@ -39,7 +40,7 @@ async def work(home: Home, settings: Settings, name: str) -> None:
             home.worker_id(IdMaker(clock, os.urandom), name),
             UnixWorker(home.bus_socket),
             clock,
-            address,
+            server,
             directory=directory,
         ) as worker:
             await worker.run()

@@ -61,18 +61,21 @@ def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Run in the background; returns once the server is healthy.")
-@click.option("--host", help="Address to listen on (loopback only for now).")
+@click.option("--host", help="Address to listen on; off loopback what follows is needed.")
+@click.option("--tls-cert", help="Certificate with its chain, PEM file.")
+@click.option("--tls-key", help="Its key, PEM file of mode 0600.")
+@click.option("--behind-proxy", help="Addresses of proxies that encrypt, with commas between.")
+@click.option("--public-url", help="How it is reached from elsewhere: https://podium.example.org.")
 @click.option("--port", type=int, help="Port; without it 4180 or the next free one.")
 @click.option("--capacity", type=int, help="Runs at once on this machine.")
 @click.option("--worker/--no-worker", "works", default=None, help="Whether this process also runs agents.")
-def up(detach: bool, host: str | None, port: int | None, capacity: int | None, works: bool | None) -> None:
+def up(detach: bool, **flags: Any) -> None:
     """Start the server (and its worker) on this machine."""
-    flags = {"host": host, "port": port, "capacity": capacity, "worker": works}
-    home, settings = _settings(flags)
+    works = flags.pop("works")
+    home, settings = _settings(flags | {"worker": works})
     if detach:
-        words = [
-            f"--{name}={value}" for name, value in flags.items() if name != "worker" and value is not None
-        ]
+        given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
+        words = [f"--{name}={value}" for name, value in given.items()]
         words += [] if works is None else ["--worker" if works else "--no-worker"]
         server = start_detached(home.path, words)
         with Client.from_home(home.path) as client:
@@ -80,7 +83,7 @@ def up(detach: bool, host: str | None, port: int | None, capacity: int | None, w
         click.echo(
             f"Podium {server.version} runs on {server.url} (pid {server.pid}). End it with: podium down"
         )
-        click.echo(f"Open {server.url}{code.path}")
+        click.echo(f"Open {code.public_url or server.url}{code.path}")
         return
     from podium.app.daemon import Daemon
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from podium import __version__
 from podium.app.faults import arm_from_environment
@@ -18,11 +19,12 @@ from podium.app.workers import worker_at
 from podium.bus.inprocess import InProcessBus
 from podium.bus.joined import JoinedServer
 from podium.bus.unix import UnixServer
-from podium.client.home import ServerFile, remove_server_file, write_server_file
+from podium.client.home import ServerFile, Target, read_token, remove_server_file, write_server_file
 from podium.engine.defaults import define_defaults
 from podium.engine.engine import Engine, EngineSettings
 from podium.engine.mirrors import ServerMirrors
 from podium.gateway.app import build_app
+from podium.gateway.exposure import exposure_of
 from podium.gateway.server import Server, listen
 from podium.gateway.settings import GatewaySettings
 from podium.gateway.token_files import ensure_tokens
@@ -60,12 +62,14 @@ class Daemon:
             engine_settings(settings),
         )
         self.url = ""
+        self.certificate: str | None = None
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Serve until SIGTERM, SIGINT or a shutdown asked for by the API. Agents live on. `say` is told once
         where it serves, with an address that signs a browser in."""
         async with self.serving(signals=True) as stopped:
-            say(f"Podium {__version__} on {self.url}. Open {self.url}{self.gateway.login_path()}")
+            public = self.gateway.settings.exposure.public_url or self.url
+            say(f"Podium {__version__} on {public}. Open {public}{self.gateway.login_path()}")
             await stopped.wait()
 
     @asynccontextmanager
@@ -79,14 +83,23 @@ class Daemon:
         arm_from_environment(os.environ)
         async with AsyncExitStack() as stack:
             stack.enter_context(self.home.owned())
-            listening = listen(self.settings.host, self.settings.port)
+            exposure = exposure_of(
+                tls_cert=self.settings.tls_cert,
+                tls_key=self.settings.tls_key,
+                behind_proxy=self.settings.behind_proxy,
+                public_url=self.settings.public_url,
+            )
+            listening = listen(self.settings.host, self.settings.port, exposure)
+            self.certificate = None if exposure.certificate is None else str(exposure.certificate.chain)
             stack.callback(listening.socket.close)
             self.url = listening.url
             await self.store.open(__version__)
             stack.push_async_callback(self.store.close)
-            tokens = await ensure_tokens(self.store, self.home.path)
+            await ensure_tokens(self.store, self.home.path)
             await self.store.writer.run(define_defaults)
-            gateway = GatewaySettings(host=listening.host, port=listening.port, version=__version__)
+            gateway = GatewaySettings(
+                host=listening.host, port=listening.port, exposure=exposure, version=__version__
+            )
             self.gateway = build_app(self.engine, self.store, gateway)
             server = Server(self.gateway, listening, signals=signals)
             stopped = anyio.Event()
@@ -97,7 +110,7 @@ class Daemon:
             self._publish()
             stack.callback(remove_server_file, self.home.path)
             if self.settings.worker:
-                tasks.start_soon(self._work, tokens.worker, server, stopped)
+                tasks.start_soon(self._work, server, stopped)
             log.info("podium %s serves %s on %s", __version__, self.home.path, self.url)
             yield stopped
             server.stop()
@@ -120,9 +133,9 @@ class Daemon:
         await self.engine.stop_asked.wait()
         server.stop()
 
-    async def _work(self, token: str, server: Server, stopped: anyio.Event) -> None:
+    async def _work(self, server: Server, stopped: anyio.Event) -> None:
         try:
-            await self._run_worker(token)
+            await self._run_worker()
         except PodiumError:
             # A machine on which no worker can be (no inotify left): the server ends in order, then says why.
             server.stop()
@@ -130,9 +143,11 @@ class Daemon:
                 await stopped.wait()
             raise
 
-    async def _run_worker(self, token: str) -> None:
-        async def address() -> tuple[str, str]:
-            return self.url, token
+    async def _run_worker(self) -> None:
+        async def server() -> Target:
+            # Read each time: the owner may have given it a new secret.
+            secret = await anyio.to_thread.run_sync(read_token, self.home.path, "worker")
+            return Target(url=self.url, token=secret, certificate=self.certificate)
 
         async with worker_at(
             self.home,
@@ -140,7 +155,7 @@ class Daemon:
             self.home.worker_id(self.ids),
             self.local_bus.worker_end(),
             self.clock,
-            address,
+            server,
             directory=self.home.worker_dir(),
         ) as worker:
             await worker.run()
@@ -150,7 +165,13 @@ class Daemon:
         started = me.started if me is not None else 0
         write_server_file(
             self.home.path,
-            ServerFile(url=self.url, pid=os.getpid(), started=started, version=__version__),
+            ServerFile(
+                url=self.url,
+                pid=os.getpid(),
+                started=started,
+                version=__version__,
+                certificate=self.certificate,
+            ),
         )
 
 

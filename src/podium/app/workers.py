@@ -11,6 +11,7 @@ from podium import __version__
 from podium.app.home import Home, default_capacity, node_name
 from podium.bus.base import WorkerBus
 from podium.client.blobs import fetch_artifact, put_artifact
+from podium.client.home import Target
 from podium.git.command import Git
 from podium.kernel.clock import Clock
 from podium.kernel.config import Settings
@@ -26,8 +27,8 @@ from podium.worker.report import Reporter
 from podium.worker.watching import Watching
 from podium.worker.worker import Worker, free_memory_bytes
 
-Address = Callable[[], Awaitable[tuple[str, str]]]
-"""(server's URL, worker token), asked for at every upload because a restarted server may have moved."""
+Address = Callable[[], Awaitable[Target]]
+"""The server and the worker's token, asked for at every upload because a restarted server may have moved."""
 
 
 @asynccontextmanager
@@ -86,17 +87,16 @@ class Artifacts:
     async def upload(
         self, path: Path, *, media_type: str, name: str, task_id: TaskId, output: OutputOf | None
     ) -> ArtifactId:
-        url, token = await self._server()
+        server = await self._server()
         about = {"task": str(task_id)}
         if output is not None:
             about |= {"run": output.run_id, "stream": output.stream, "size": str(output.size)}
-        return await put_artifact(url, token, path, media_type=media_type, name=name, about=about)
+        return await put_artifact(server, path, media_type=media_type, name=name, about=about)
 
     async def download(self, artifact_id: ArtifactId, path: Path) -> None:
-        url, token = await self._server()
-        await fetch_artifact(url, token, artifact_id, path)
+        await fetch_artifact(await self._server(), artifact_id, path)
 
-    async def _server(self) -> tuple[str, str]:
+    async def _server(self) -> Target:
         try:
             return await self._address()
         except FileNotFoundError as error:

@@ -27,6 +27,8 @@ class LoginCode(Struct, frozen=True, kw_only=True):
     code: str
     path: str
     expires_in_s: float
+    public_url: str | None = None
+    """The server's address for those who come from elsewhere."""
 
 
 class Me(Struct, frozen=True, kw_only=True):

@@ -324,8 +324,7 @@ class Client(Access):
         """Store a file's bytes; again is no change. Raises NotFound, Unavailable, TooLarge, StorageFull."""
         import anyio
 
-        url, token = self._target.url, self._target.token
-        return anyio.run(partial(put_artifact, url, token, path, media_type=media_type, name=name))
+        return anyio.run(partial(put_artifact, self._target, path, media_type=media_type, name=name))
 
     def artifact(self, artifact_id: str) -> Iterator[bytes]:
         """Its bytes, in pieces."""

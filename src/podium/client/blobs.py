@@ -12,6 +12,8 @@ import anyio.to_thread
 import msgspec
 
 from podium.client.errors import error_from
+from podium.client.home import Target
+from podium.client.tls import trust
 from podium.kernel.errors import NotFound, Unavailable
 from podium.kernel.ids import ArtifactId
 from podium.kernel.nouns import Artifact
@@ -26,8 +28,7 @@ GAP_S = 60.0
 
 
 async def put_artifact(
-    url: str,
-    token: str,
+    server: Target,
     path: Path,
     *,
     media_type: str,
@@ -35,7 +36,7 @@ async def put_artifact(
     about: Mapping[str, str] | None = None,
     artifact_id: str | None = None,
 ) -> ArtifactId:
-    """Stream the file at `path` to the server at `url`; it is kept under the SHA-256 of its bytes, which is
+    """Stream the file at `path` to the server; it is kept under the SHA-256 of its bytes, which is
     read from the file unless `artifact_id` says it. Again is no change, so after any failure simply call it
     again. Cancellation leaves nothing there. `about`: what it belongs to, in the parameters of the address
     (`task`; `run`, `stream` and `size` of raw output).
@@ -53,22 +54,22 @@ async def put_artifact(
         raise NotFound(f"there is no file {path}") from error
     if artifact_id is None:
         artifact_id = await anyio.to_thread.run_sync(artifact_id_of, path)
-    headers = {"authorization": f"Bearer {token}", "content-length": str(size), "content-type": _BYTES}
+    headers = {"authorization": f"Bearer {server.token}", "content-length": str(size), "content-type": _BYTES}
     try:
-        # Certificates are read only for an address that has any: that takes 20 ms (measured).
-        secure = url.startswith("https:")
-        async with httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False, verify=secure) as http:
+        async with httpx.AsyncClient(
+            base_url=server.url, timeout=timeout, trust_env=False, verify=trust(server)
+        ) as http:
             answer = await http.put(
                 f"/api/v1/artifacts/{artifact_id}", params=query, headers=headers, content=_pieces(path)
             )
     except httpx.HTTPError as error:
-        raise unreachable(url, error) from error
+        raise unreachable(server.url, error) from error
     if answer.status_code != 200:
         raise error_from(answer.status_code, answer.content)
     return msgspec.json.decode(answer.content, type=Artifact).id
 
 
-async def fetch_artifact(url: str, token: str, artifact_id: str, path: Path) -> None:
+async def fetch_artifact(server: Target, artifact_id: str, path: Path) -> None:
     """Stream an artifact into `path`, which appears whole (by rename) or not at all, its bytes proved to be
     those that the id says.
 
@@ -78,11 +79,13 @@ async def fetch_artifact(url: str, token: str, artifact_id: str, path: Path) -> 
     import httpx
 
     part = path.with_suffix(".part")
-    headers = {"authorization": f"Bearer {token}"}
+    headers = {"authorization": f"Bearer {server.token}"}
     timeout = httpx.Timeout(GAP_S, connect=CONNECT_S)
     try:
         async with (
-            httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as http,
+            httpx.AsyncClient(
+                base_url=server.url, timeout=timeout, trust_env=False, verify=trust(server)
+            ) as http,
             http.stream("GET", f"/api/v1/artifacts/{artifact_id}", headers=headers) as answer,
         ):
             if answer.status_code != 200:
@@ -91,9 +94,9 @@ async def fetch_artifact(url: str, token: str, artifact_id: str, path: Path) -> 
                 async for piece in answer.aiter_bytes(PIECE_BYTES):
                     await file.write(piece)
     except httpx.HTTPError as error:
-        raise unreachable(url, error) from error
+        raise unreachable(server.url, error) from error
     if await anyio.to_thread.run_sync(artifact_id_of, part) != artifact_id:
-        raise Unavailable(f"{url} sent other bytes than {artifact_id}")
+        raise Unavailable(f"{server.url} sent other bytes than {artifact_id}")
     await anyio.Path(part).replace(path)
 
 

@@ -25,6 +25,8 @@ class ServerFile(Struct, frozen=True, kw_only=True):
     started: int = 0
     """When that process started, as the machine counts it: a pid alone may have become somebody else's."""
     version: str = ""
+    certificate: str | None = None
+    """File with the certificate that it shows, when it encrypts."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -32,6 +34,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
     url: str
     token: str
+    certificate: str | None = None
+    """File: the server's own certificate, or the authority's; None: what this machine trusts."""
 
 
 def podium_home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -85,15 +89,24 @@ def read_token(home: Path, kind: str = "owner") -> str:
 
 
 def find_target(environ: Mapping[str, str] = os.environ) -> Target:
-    """`PODIUM_URL` and `PODIUM_TOKEN` where set (a server elsewhere), else what the home says."""
+    """`PODIUM_URL`, `PODIUM_TOKEN` and `PODIUM_CERTIFICATE` where set (a server elsewhere), else what the
+    home says."""
     url, token = environ.get("PODIUM_URL"), environ.get("PODIUM_TOKEN")
     home = podium_home(environ)
-    return Target(url=url or read_server_file(home).url, token=token or read_token(home))
+    if url:
+        return Target(
+            url=url.rstrip("/"),
+            token=token or read_token(home),
+            certificate=environ.get("PODIUM_CERTIFICATE") or None,
+        )
+    server = read_server_file(home)
+    return Target(url=server.url, token=token or read_token(home), certificate=server.certificate)
 
 
 def target_of(home: Path) -> Target:
     """The server that runs on `home`."""
-    return Target(url=read_server_file(home).url, token=read_token(home))
+    server = read_server_file(home)
+    return Target(url=server.url, token=read_token(home), certificate=server.certificate)
 
 
 def _is_alive(pid: int) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from podium.client.blobs import CONNECT_S, unreachable
 from podium.client.errors import UnknownAnswer, error_from
 from podium.client.home import Target
+from podium.client.tls import trust
 
 if TYPE_CHECKING:
     import httpx
@@ -31,6 +32,7 @@ class Transport:
             base_url=target.url,
             headers={"authorization": f"Bearer {target.token}"},
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            verify=trust(target),
             trust_env=False,  # a proxy is not for loopback, and must never see the token
         )
 

@@ -22,6 +22,7 @@ from podium.gateway.body import SEND_LESS, Body
 from podium.gateway.buckets import Buckets
 from podium.gateway.cookies import CSRF_HEADER, check_own_page, secret_in
 from podium.gateway.errors import envelope, headers_of
+from podium.gateway.exposure import caller_behind
 from podium.gateway.settings import GatewaySettings
 from podium.kernel.access import Verb
 from podium.kernel.clock import Clock
@@ -110,6 +111,7 @@ class Guard:
         raw = cast("dict[str, Any]", scope)
         try:
             asked = _read_headers(raw["headers"])
+            self._note_caller(raw)
             self._check_address(raw, asked)
             principal = await self._authenticate(raw, asked)
             if principal is not None and raw["type"] == "websocket" and Verb.READ not in principal.verbs:
@@ -144,6 +146,17 @@ class Guard:
             closing: Any = {"type": "websocket.close", "code": VOID_CODE, "reason": "unauthorized"}
             with contextlib.suppress(OSError, RuntimeError):  # it went first
                 await send(closing)
+
+    def _note_caller(self, scope: dict[str, Any]) -> None:
+        """Who asks, when a proxy of ours asks for somebody. Raises Forbidden."""
+        proxies = self._settings.exposure.proxies
+        if not proxies:
+            return
+        given = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
+        forwarded = [value for name, value in given if name == b"x-forwarded-for"]
+        proto = next((value for name, value in given if name == b"x-forwarded-proto"), None)
+        peer = scope.get("client") or ("", 0)
+        scope["client"] = (caller_behind(str(peer[0]), forwarded, proto, proxies), peer[1])
 
     def _check_address(self, scope: dict[str, Any], asked: _Asked) -> None:
         if asked.host not in self._hosts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import logging
 import resource
 import signal
@@ -24,9 +23,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from podium.gateway.app import Gateway
 from podium.gateway.errors import envelope
+from podium.gateway.exposure import Exposure, check_address
 from podium.kernel.errors import Conflict, InvalidRequest
 
 DEFAULT_PORT = 4180
+LOCAL_ONLY = Exposure()
 PORTS_TRIED = 100
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_S = 10.0
@@ -49,24 +50,22 @@ class Listening(Struct, frozen=True, kw_only=True):
     socket: socket.socket
     host: str
     port: int
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        """For this machine: of an address that stands for all, its loopback."""
+        own = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"{self.scheme}://{f'[{own}]' if ':' in own else own}:{self.port}"
 
 
-def listen(host: str = "127.0.0.1", port: int | None = None) -> Listening:
+def listen(host: str = "127.0.0.1", port: int | None = None, exposure: Exposure = LOCAL_ONLY) -> Listening:
     """Bind. Without a port: 4180, or the next free one; with one, that (0: any).
 
-    Raises Conflict when the port is in use, InvalidRequest for an address that is not this machine's own
-    loopback: there is no encryption yet, and a token must not travel a network without.
+    Raises Conflict when the port is in use, InvalidRequest for an address on which tokens would travel a
+    network without being encrypted.
     """
-    if not _is_loopback(host):
-        raise InvalidRequest(
-            f"{host} is reachable from other machines, and Podium does not encrypt yet",
-            hint="serve 127.0.0.1 and reach it through a tunnel: ssh -L 4180:127.0.0.1:4180 HOST",
-        )
+    check_address(host, exposure)
     ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else (port,)
     for candidate in ports:
         try:
@@ -75,18 +74,9 @@ def listen(host: str = "127.0.0.1", port: int | None = None) -> Listening:
             if error.errno == errno.EADDRINUSE:
                 continue
             raise InvalidRequest(f"{host}:{candidate} cannot be bound: {error.strerror}") from error
-        return Listening(socket=bound, host=host, port=bound.getsockname()[1])
+        return Listening(socket=bound, host=host, port=bound.getsockname()[1], scheme=exposure.scheme)
     taken = f"port {port} is in use" if port is not None else f"ports {ports[0]} to {ports[-1]} are in use"
     raise Conflict(taken, hint="choose another with --port, or see who has it: podium status")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -278,6 +268,7 @@ _QUIET = _NoCancelled()
 
 def _config(gateway: Gateway) -> uvicorn.Config:
     application: Any = gateway
+    certificate = gateway.settings.exposure.certificate
     logging.getLogger("uvicorn.error").addFilter(_QUIET)
     return uvicorn.Config(
         application,
@@ -293,4 +284,6 @@ def _config(gateway: Gateway) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         backlog=BACKLOG,
+        ssl_certfile=None if certificate is None else certificate.chain,
+        ssl_keyfile=None if certificate is None else certificate.key,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from podium.gateway.exposure import WILDCARDS, Exposure
+
 MIB = 1024 * 1024
 
 
@@ -12,6 +14,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     """The address that was bound."""
     port: int
     """The port that was bound: Host and Origin are compared with it."""
+    exposure: Exposure = Exposure()
     version: str = "0"
     max_json_bytes: int = 8 * MIB
     """A body of JSON; a prompt of 1 MiB fits however it is escaped."""
@@ -38,8 +41,14 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     def hosts(self) -> frozenset[bytes]:
         """The values of `Host` that name this server, the port included."""
         names = {"127.0.0.1", "localhost", "[::1]", f"[{self.host}]" if ":" in self.host else self.host}
-        return frozenset(f"{name}:{self.port}".encode() for name in names)
+        local = {f"{name}:{self.port}" for name in names - WILDCARDS}
+        public = self.exposure.public_host
+        if public is not None:
+            # The scheme's own port may be named or not.
+            local |= {public, f"{public}:443"} if ":" not in public.rpartition("]")[2] else {public}
+        return frozenset(name.encode() for name in local)
 
     @property
     def origins(self) -> frozenset[bytes]:
-        return frozenset(b"http://" + host for host in self.hosts)
+        schemes = {self.exposure.scheme} | ({"https"} if self.exposure.public_url is not None else set())
+        return frozenset(f"{scheme}://".encode() + host for host in self.hosts for scheme in schemes)

@@ -24,9 +24,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of a daemon or worker, with its default."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; loopback only for now."""
+    """Address to listen on; another than loopback needs a certificate or a proxy that encrypts."""
     port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
     """None: 4180, or the next free one after it."""
+    tls_cert: str | None = None
+    """File with the certificate (and its chain), PEM; with it the server speaks HTTPS."""
+    tls_key: str | None = None
+    """File with its key, PEM, which only you may read."""
+    behind_proxy: str | None = None
+    """Addresses of proxies that encrypt and say for whom they ask (X-Forwarded-For), with commas between."""
+    public_url: str | None = None
+    """How the server is reached from elsewhere: https://podium.example.org."""
     worker: bool = True
     """Whether `podium up` also works itself."""
     capacity: Annotated[int, Meta(ge=1, le=10_000)] | None = None

@@ -14,6 +14,9 @@ from typing import Any
 
 import httpx
 
+from podium.client.home import Target
+from podium.client.tls import trust
+
 WAIT_S = 60.0
 LOOK_EVERY_S = 0.02
 PODIUM = (sys.executable, "-P", "-m", "podium.app")
@@ -47,7 +50,8 @@ class Fleet:
             **(environ or {}),
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._http = httpx.Client(timeout=10.0, trust_env=False)
+        self._http: httpx.Client | None = None
+        self._url = ""
 
     # ---- processes -----------------------------------------------------------------------------------
 
@@ -107,7 +111,8 @@ class Fleet:
                     self.terminate(name)
                 except subprocess.TimeoutExpired:
                     self.kill(name)
-        self._http.close()
+        if self._http is not None:
+            self._http.close()
 
     def holders(self) -> dict[str, int]:
         """run id → pid of its holder, as far as it says so."""
@@ -178,7 +183,18 @@ class Fleet:
             cursor = following
 
     def _request(self, method: str, path: str, body: Any, key: str) -> httpx.Response:
-        url = json.loads((self.home / "server.json").read_text())["url"]
         token = (self.home / "owner.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"} | ({"Idempotency-Key": key} if key else {})
-        return self._http.request(method, f"{url}/api/v1{path}", json=body, headers=headers)
+        http = self._to_server()
+        return http.request(method, f"{self._url}/api/v1{path}", json=body, headers=headers)
+
+    def _to_server(self) -> httpx.Client:
+        """A client that trusts the server as it is now: a restart may have moved it."""
+        server = json.loads((self.home / "server.json").read_text())
+        if self._http is None or server["url"] != self._url:
+            if self._http is not None:
+                self._http.close()
+            self._url = server["url"]
+            target = Target(url=self._url, token="", certificate=server.get("certificate"))
+            self._http = httpx.Client(timeout=10.0, trust_env=False, verify=trust(target))
+        return self._http

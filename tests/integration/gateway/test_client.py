@@ -101,24 +101,23 @@ async def test_a_wait_that_is_too_short_is_a_timeout_with_the_status(client: Cli
 
 
 async def test_uploads_are_verified_repeatable_and_come_back(client: Client, rig: Serving) -> None:
-    path = rig.home / "blob"
+    path, server = rig.home / "blob", Target(url=rig.url, token=rig.tokens.worker)
     path.write_bytes(os.urandom(3_000_000))
     expected = f"artifact_{hashlib.sha256(path.read_bytes()).hexdigest()}"
     for _ in range(2):
-        found = await put_artifact(rig.url, rig.tokens.worker, path, media_type="text/plain", name="b")
+        found = await put_artifact(server, path, media_type="text/plain", name="b")
         assert found == expected
     fetched = await in_thread(lambda: b"".join(client.artifact(expected)))
     assert fetched == path.read_bytes()
     assert [artifact.id for artifact in (await in_thread(client.artifacts)).items] == [expected]
     path.write_bytes(b"changed meanwhile")
     with pytest.raises(InvalidRequest):
-        await put_artifact(
-            rig.url, rig.tokens.worker, path, media_type="text/plain", name="b", artifact_id=expected
-        )
+        await put_artifact(server, path, media_type="text/plain", name="b", artifact_id=expected)
     with pytest.raises(NotFound):
-        await put_artifact(rig.url, rig.tokens.worker, rig.home / "no", media_type="text/plain", name="b")
+        await put_artifact(server, rig.home / "no", media_type="text/plain", name="b")
+    nowhere = Target(url="http://127.0.0.1:1", token="x")
     with pytest.raises(Unavailable):
-        await put_artifact("http://127.0.0.1:1", "x", path, media_type="text/plain", name="b")
+        await put_artifact(nowhere, path, media_type="text/plain", name="b")
 
 
 async def test_the_whole_log_is_read_to_its_end_across_pages(client: Client, rig: Serving) -> None:

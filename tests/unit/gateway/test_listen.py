@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_network
 
 import pytest
 
 from podium.gateway import server
+from podium.gateway.exposure import Exposure
 from podium.gateway.server import listen
 from podium.gateway.settings import GatewaySettings
 from podium.kernel.errors import Conflict, InvalidRequest
@@ -35,6 +37,13 @@ def test_without_a_wish_the_next_free_port_is_taken(monkeypatch: pytest.MonkeyPa
 def test_an_address_that_others_can_reach_is_refused(host: str) -> None:
     with pytest.raises(InvalidRequest, match="other machines"):
         listen(host, 0)
+
+
+def test_an_address_that_stands_for_all_has_one_for_this_machine() -> None:
+    exposure = Exposure(proxies=(ip_network("10.0.0.0/8"),), public_url="https://podium.example.org")
+    listening = listen("0.0.0.0", 0, exposure)
+    assert listening.url == f"http://127.0.0.1:{listening.port}"
+    listening.socket.close()
 
 
 def test_small_answers_do_not_wait_for_an_acknowledgement() -> None:

@@ -132,7 +132,7 @@ def login(opens: bool, as_json: bool, field: str | None) -> None:
     """Print an address that signs a browser in, once, within ten minutes."""
     client = connect()
     code = client.login_code()
-    address = client.url + code.path
+    address = (code.public_url or client.url) + code.path
     if not shown({"url": address, "expires_in_s": code.expires_in_s}, as_json, field):
         click.echo(address)
     if opens:

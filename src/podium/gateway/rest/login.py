@@ -23,10 +23,12 @@ from podium.store import queries, schema
 
 
 class LoginCode(Struct, frozen=True, kw_only=True):
-    """`path`, on this server's address, signs a browser in: once, within `expires_in_s`."""
+    """`path`, on this server's address, signs a browser in: once, within `expires_in_s`. `public_url`: that
+    address, for those who come from elsewhere."""
 
     code: str
     path: str
+    public_url: str | None
     expires_in_s: float
 
 
@@ -58,8 +60,14 @@ class Me(Struct, frozen=True, kw_only=True):
 )
 async def make_code(request: Ask) -> Response[bytes]:
     await body_of(request, Nothing)
-    code = api_of(request).logins.issue(principal_of(request).token_id, os.urandom)
-    told = LoginCode(code=code, path=f"/#login={code}", expires_in_s=CODE_LIFE_S)
+    api = api_of(request)
+    code = api.logins.issue(principal_of(request).token_id, os.urandom)
+    told = LoginCode(
+        code=code,
+        path=f"/#login={code}",
+        public_url=api.settings.exposure.public_url,
+        expires_in_s=CODE_LIFE_S,
+    )
     return send_json(encode(told), status_code=201)
 
 
