@@ -105,6 +105,40 @@ def test_with_ask_every_command_and_every_edit_is_asked(codex: CodexBench, decis
     assert [fact.is_error for fact in ended.of(e.RunToolReturned)] == [not allowed] * 3
 
 
+@pytest.mark.parametrize("model", [CLASSIC, "", "some-model-of-mine"])
+@pytest.mark.parametrize("decision", list(Decision))
+def test_with_ask_what_may_leave_the_sandbox_runs_outside_however_long_it_takes(
+    codex: CodexBench, model: str, decision: Decision
+) -> None:
+    """What does not ask for that runs inside, and outside only when it fails within an instant."""
+    ended = codex.run(
+        playing({"calls": [escalated("sleep 1; echo made >> made.txt")]}, {"say": "Asked."}),
+        permissions=Permissions.ASK,
+        decision=decision,
+        model=model,
+    )
+    [asked] = ended.of(e.RunAsked)
+    assert (asked.effect.command, asked.why) == ("sleep 1; echo made >> made.txt", "It must be.")
+    made = codex.workspace / "made.txt"
+    assert (made.read_text() if made.exists() else "") == ("made\n" if decision is Decision.ALLOW else "")
+
+
+def test_with_ask_an_allowed_command_that_stays_in_the_sandbox_writes_nothing_later_on(
+    codex: CodexBench,
+) -> None:
+    """And what is typed into it writes nothing either: the program does not ask about that."""
+    command = "sleep 1; echo made > made.txt"
+    ended = codex.run(
+        playing({"calls": [shell(command)]}, {"say": "Asked."}),
+        permissions=Permissions.ASK,
+        decision=Decision.ALLOW,
+        model=CLASSIC,
+    )
+    assert [asked.effect.command for asked in ended.of(e.RunAsked)] == [command]
+    assert "Read-only" in ended.of(e.RunToolReturned)[0].output
+    assert not (codex.workspace / "made.txt").exists()
+
+
 def test_full_permissions_run_any_command_unasked(codex: CodexBench) -> None:
     outside = codex.folder / "outside.txt"
     ended = codex.run(

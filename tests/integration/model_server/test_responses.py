@@ -113,6 +113,25 @@ def test_a_failure_passes_after_so_many_requests_of_each_conversation(server: Se
         assert found == [500, 200]
 
 
+def test_an_agent_of_a_team_is_begun_beside_the_tool_that_runs_programs_and_plays_what_it_is_told(
+    server: Server,
+) -> None:
+    spawn = {"type": "function", "name": "spawn_agent"}
+    team = {"type": "namespace", "name": "collaboration", "tools": [spawn]}
+    inner = "Please.\n```model\n" + json.dumps({"turns": [{"say": "inner"}]}) + "\n```"
+    items = inline({"calls": [{"tool": "agent", "input": {"prompt": inner, "name": "helper"}}]})
+    [call] = ask(server, items, tools=[PROGRAM, team]).json()["output"]
+    given = json.loads(call["arguments"])
+    assert (call["namespace"], call["name"]) == ("collaboration", "spawn_agent")
+    assert (given["task_name"], given["message"]) == ("helper", inner)
+    told = [
+        {"type": "input_text", "text": "Message Type: NEW_TASK"},
+        {"type": "encrypted_content", "encrypted_content": given["message"]},
+    ]
+    message = {"type": "agent_message", "author": "/root", "recipient": "/root/helper", "content": told}
+    assert text(ask(server, [message])) == "inner"
+
+
 @pytest.mark.parametrize("tool", ["telepathy", "agent"])
 def test_a_tool_that_the_agent_does_not_offer_is_a_loud_error(server: Server, tool: str) -> None:
     answer = ask(server, inline({"calls": [{"tool": tool}]}))
