@@ -251,6 +251,7 @@ class Hub:
 
     async def run(self) -> None:
         """Look at the ring after every commit while somebody follows. Until cancelled."""
+        pause_s = 0.0
         while not self._ring.closed:
             if not self._somebody.is_set():
                 await self._somebody.wait()
@@ -258,7 +259,11 @@ class Hub:
                 self._position = self._ring.last_seq
                 self._wake_all()
             if await self._ring.wait(self._position, IDLE_S):
-                await asyncio.sleep(self._pause_s(self._look()))
+                # The pause lies before a look that would come too soon, and is none after a quiet while.
+                early_s = self._looked_at + pause_s - asyncio.get_running_loop().time()
+                if early_s > 0:
+                    await asyncio.sleep(early_s)
+                pause_s = self._pause_s(self._look())
 
     # ---- inside ----------------------------------------------------------------------------------------
 

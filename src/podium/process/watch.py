@@ -14,7 +14,8 @@ from podium.kernel.errors import Unavailable
 from podium.process.base import Watch
 from podium.process.poll_watch import PollWatch
 
-MAX_READ = 256 * 1024
+MAX_READ = 32 * 1024
+"""More stays in the queue for the next read. A buffer of 256 KiB was mapped and unmapped for every line."""
 _MODIFY, _MOVED_TO, _CREATE, _DELETE_SELF = 0x002, 0x080, 0x100, 0x400
 _OVERFLOW, _IGNORED, _ONLYDIR = 0x4000, 0x8000, 0x01000000
 _MASK = _MODIFY | _MOVED_TO | _CREATE | _DELETE_SELF | _ONLYDIR

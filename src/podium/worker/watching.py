@@ -14,7 +14,8 @@ from pathlib import Path
 
 from podium.process.base import Watch
 
-MAX_PAUSE_S = 0.020
+MIN_PAUSE_S, MAX_PAUSE_S = 0.0005, 0.020
+"""Shorter is no pause: the loop's timers end at whole milliseconds, and each is a wake-up of its own."""
 PAUSE_S = 0.002
 AT_CHANGES_PER_S = 2_000.0
 MEMORY_S = 1.0
@@ -35,7 +36,9 @@ class Watching:
                 news = self._news.get(directory)
                 if news is not None:
                     news.set()
-            await asyncio.sleep(self._pause_s(len(changed), asyncio.get_running_loop().time()))
+            pause_s = self._pause_s(len(changed), asyncio.get_running_loop().time())
+            if pause_s > MIN_PAUSE_S:
+                await asyncio.sleep(pause_s)
 
     @contextmanager
     def watched(self, directory: Path, news: asyncio.Event) -> Iterator[None]:
