@@ -17,8 +17,10 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 DEV_COMMANDS = frozenset({"test", "check", "lock", "bench"})
 """Commands that need the second lock (pytest, ruff …)."""
-OURS = frozenset({"test", "check", "lock", "bench"})
+OURS = frozenset({"test", "check", "lock", "bench", "ui"})
 """Commands of a clone, done by tools/; every other word belongs to the product."""
+SERVING = frozenset({"up", "demo"})
+"""Commands of the product that start a server: the page is built before them."""
 
 
 class Failed(Exception):
@@ -73,6 +75,10 @@ def hand_over(root: Path, arguments: list[str]) -> int:
     if command in OURS:
         tool = importlib.import_module(f"tools.{command}")
         return int(tool.main(rest, root))
+    if command in SERVING and (root / "ui").is_dir():
+        from tools import ui
+
+        ui.before_serving(root)
     become(root, "-m", "podium.app", *arguments)
 
 

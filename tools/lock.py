@@ -41,5 +41,8 @@ def main(arguments: list[str], root: Path) -> int:
     lock(root, "runtime", ["pyproject.toml", "--group", "build", *arguments])
     # The constraint keeps both locks on one version of whatever they share.
     lock(root, "dev", ["--group", "dev", "--constraint", "requirements/runtime.txt", *arguments])
-    print("wrote requirements/runtime.txt and requirements/dev.txt")
+    shared = ["--constraint", "requirements/runtime.txt", "--constraint", "requirements/dev.txt"]
+    lock(root, "ui", ["--group", "ui", *shared, *arguments])
+    lock(root, "node", ["--group", "node", *arguments])
+    print("wrote requirements/{runtime,dev,ui,node}.txt")
     return 0

@@ -1,4 +1,4 @@
-"""The gateway put together: routes inside the framework, the guard around it."""
+"""The gateway put together: routes inside the framework, pages beside them, the guard around both."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from podium.gateway.rest import (
 )
 from podium.gateway.routes import may
 from podium.gateway.settings import GatewaySettings
+from podium.gateway.web import Pages, joined
 from podium.kernel.errors import PodiumError
 from podium.store.store import Store
 
@@ -69,7 +70,8 @@ class Gateway:
             openapi_config=None,
             logging_config=None,
         )
-        self._guarded = Guard(self.litestar, self._api.tokens, settings, store.clock, self._alarms.hear)
+        inside = joined(Pages(), self.litestar)
+        self._guarded = Guard(inside, self._api.tokens, settings, store.clock, self._alarms.hear)
         self._api.punish = self._guarded.punish
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -139,10 +139,21 @@ def _parameters(path: str, about: About) -> Iterator[dict[str, Any]]:
             "name": field.name,
             "in": "query",
             "required": field.required,
-            "schema": properties[field.name],
+            "schema": _inlined(properties[field.name], schema["$defs"]),
         }
     if about.changes:
         yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Without references to `definitions`, which stand nowhere in the document."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(part, definitions) for name, part in schema.items()}
 
 
 def _schema_of_error() -> dict[str, str]:

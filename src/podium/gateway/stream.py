@@ -24,7 +24,7 @@ from podium.gateway.errors import envelope
 from podium.gateway.follow import Wanted, check_seen, follow, mailbox_of, named_in, place_of, wanted_of
 from podium.gateway.hub import Chunk
 from podium.gateway.partials import PartialFrame
-from podium.gateway.rest.events import types_of
+from podium.gateway.rest.events import MAX_TYPES, types_of
 from podium.gateway.routes import about
 from podium.kernel.access import Scope
 from podium.kernel.errors import (
@@ -72,6 +72,8 @@ class Subscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     after: Annotated[str, Meta(max_length=100)] | None = None
     topics: tuple[Annotated[str, Meta(max_length=100)], ...] = ("events",)
+    types: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=MAX_TYPES)] = ()
+    """Only events of these types; none: of all."""
     partial: bool = False
     """Also text while it is being said, as `{"partial": {…}}`; needs topics that name tasks or runs."""
 
@@ -146,7 +148,7 @@ async def _send_events(socket: Socket, api: Api, ask: Subscription, scope: Scope
     """Until it cannot go on; returns why. Cancelled when the client has gone."""
     try:
         await check_seen(api, replace(named_in(ask.topics), scope=scope))
-        wanted = replace(wanted_of(ask.topics), scope=scope)
+        wanted = replace(wanted_of(ask.topics), types=frozenset(ask.types), scope=scope)
         place = await place_of(api, ask.after)
         with api.hub.joined(), mailbox_of(api, named_in(ask.topics), ask.partial) as mailbox:
             await _send(socket, api, Chunk(place, place, ()))
