@@ -57,7 +57,7 @@ Reference = Annotated[str, Meta(min_length=1, max_length=1_000)]
 class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /tasks`. `project` is an id or a name; its repository, target and checks are defaults."""
 
-    prompt: str
+    prompt: Annotated[str, Meta(extra_json_schema={"minLength": 1, "pattern": r"\S"})]
     title: Annotated[str, Meta(max_length=MAX_TITLE)] = ""
     agent: Name | None = None
     """None: `claude`, or the agent of the session."""

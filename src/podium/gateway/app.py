@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ import anyio
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.routes import HTTPRoute
 from litestar.types import Receive, Scope, Send
 
 from podium.engine.engine import Engine
@@ -71,7 +73,14 @@ class Gateway:
             logging_config=None,
         )
         inside = joined(Pages(), self.litestar)
-        self._guarded = Guard(inside, self._api.tokens, settings, store.clock, self._alarms.hear)
+        self._guarded = Guard(
+            inside,
+            self._api.tokens,
+            settings,
+            store.clock,
+            alarm=self._alarms.hear,
+            methods_at=Methods(self.litestar),
+        )
         self._api.punish = self._guarded.punish
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,6 +102,23 @@ class Gateway:
             tasks_of_app.start_soon(self._api.hub.run)
             yield
             tasks_of_app.cancel_scope.cancel()
+
+
+class Methods:
+    """Which methods an address takes, by its routes. For refusals only, so it may take its time."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._routes = [
+            (
+                re.compile(re.sub(r"\{[^}]*\}", "[^/]+", route.path_format)),
+                sorted(str(method) for method in route.methods),
+            )
+            for route in app.routes
+            if isinstance(route, HTTPRoute)
+        ]
+
+    def __call__(self, path: str) -> list[str]:
+        return next((methods for shape, methods in self._routes if shape.fullmatch(path)), ["GET", "HEAD"])
 
 
 def build_app(engine: Engine, store: Store, settings: GatewaySettings) -> Gateway:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from litestar import Response, get, post
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from podium.engine.talk import SendMessage, send_message
 from podium.gateway.api import (
@@ -40,7 +42,7 @@ class Interrupt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class SetModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /tasks/{id}/model`."""
 
-    model: str
+    model: Annotated[str, Meta(extra_json_schema={"pattern": r"^\S{1,200}$"})]
 
 
 @post(
