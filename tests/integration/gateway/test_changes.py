@@ -50,10 +50,10 @@ async def worker(rig: Serving) -> AsyncIterator[Worker]:
     home.open()
     bus = rig.bus.worker_end()
 
-    async def address() -> tuple[str, str]:
-        return rig.url, rig.tokens.worker
+    async def server() -> Target:
+        return Target(url=rig.url, token=rig.tokens.worker)
 
-    artifacts = Artifacts(address)
+    artifacts = Artifacts(server)
     import os
 
     from podium.git.command import Git
