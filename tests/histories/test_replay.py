@@ -68,7 +68,7 @@ def test_the_recorded_logs_hold_every_kind_of_event_that_a_server_here_can_recor
     elsewhere = {
         # Of harnesses and servers that the rig does not have.
         e.RunThought, e.RunAskWithdrawn, e.RunSessionKnown, e.RunAdopted, e.RunNoticed,
-        e.ServerStarted,
+        e.ServerStarted, e.DatabaseReturned,
         e.ProjectRemoved, e.ProjectChanged, e.InquiryExpired, e.MessageRequeued, e.WorkerLeft,
         e.RunOutputKept,
     }  # fmt: skip

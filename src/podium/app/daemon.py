@@ -13,7 +13,7 @@ import anyio.abc
 
 from podium import __version__
 from podium.app.faults import arm_from_environment
-from podium.app.home import Home
+from podium.app.home import Home, node_name
 from podium.app.workers import worker_at
 from podium.bus.inprocess import InProcessBus
 from podium.bus.joined import JoinedServer
@@ -48,7 +48,13 @@ class Daemon:
         self.settings = settings
         self.clock = SystemClock(settings.clock_offset_s)
         self.ids = IdMaker(self.clock, os.urandom)
-        self.store = Store(home.path, self.clock, boot_id=boot_id())
+        self.store = Store(
+            home.path,
+            self.clock,
+            boot_id=boot_id(),
+            database_url=settings.database_url,
+            who=f"podium {os.getpid()} on {settings.node or node_name()}",
+        )
         self.local_bus = InProcessBus()
         self.bus = JoinedServer([self.local_bus.server_end(), UnixServer(home.bus_socket)])
         git = Git(execute, home.path / "server" / "git-home", os.environ)

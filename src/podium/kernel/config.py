@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from podium.kernel.database_url import check_database_url, shown_database_url
 from podium.kernel.errors import InvalidRequest
 
 HarnessName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -27,6 +28,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Address to listen on; loopback only for now."""
     port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
     """None: 4180, or the next free one after it."""
+    database_url: str | None = None
+    """`postgresql://USER@HOST:PORT/NAME`; None: the SQLite file in the home. Shown without its password."""
     worker: bool = True
     """Whether `podium up` also works itself."""
     capacity: Annotated[int, Meta(ge=1, le=10_000)] | None = None
@@ -72,6 +75,8 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, 
                 msgspec.convert({key: value}, Settings, strict=False)
             except msgspec.ValidationError as error:
                 raise InvalidRequest(f"{origin}: {key}: {error}") from error
+            if key == "database_url":
+                _check_database(origin, value)
             values[key], origins[key] = value, origin
     return msgspec.convert(values, Settings, strict=False), origins
 
@@ -80,6 +85,18 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The `PODIUM_*` layer: settings only; other variables of that prefix have their own readers."""
     known = {f"PODIUM_{key.upper()}": key for key in Settings.__struct_fields__ if key not in ONLY_IN_FILE}
     return {known[name]: value for name, value in environ.items() if name in known}
+
+
+def shown(name: str, value: Any) -> Any:
+    """A setting as people and programs may be shown it: no password."""
+    return shown_database_url(value) if name == "database_url" and value is not None else value
+
+
+def _check_database(origin: str, url: str) -> None:
+    try:
+        check_database_url(url)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{origin}: database_url: {error.message}", hint=error.hint) from None
 
 
 def _suggest(key: str) -> str:

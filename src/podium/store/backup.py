@@ -8,7 +8,7 @@ from pathlib import Path
 
 from podium.kernel.errors import Conflict, StorageFull
 from podium.store.artifacts import Artifacts
-from podium.store.database import Database
+from podium.store.sqlite import SqliteDatabase
 
 
 def back_up(home: Path, target: Path) -> dict[str, int]:
@@ -24,7 +24,7 @@ def back_up(home: Path, target: Path) -> dict[str, int]:
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(parents=True, mode=0o700)
-        Database(home / "podium.db").copy_to(staging / "podium.db")
+        SqliteDatabase(home / "podium.db").copy_to(staging / "podium.db")
         size, count = (staging / "podium.db").stat().st_size, 0
         for blob in Artifacts(home / "artifacts").everything():
             copy = staging / "artifacts" / blob.parent.name / blob.name

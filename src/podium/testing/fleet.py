@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from podium.testing.databases import chosen
+
 WAIT_S = 60.0
 LOOK_EVERY_S = 0.02
 PODIUM = (sys.executable, "-P", "-m", "podium.app")
@@ -43,6 +45,7 @@ class Fleet:
             "PODIUM_CAPACITY": str(capacity),
             "PODIUM_PORT": "0",
             "NO_COLOR": "1",
+            **({"PODIUM_DATABASE_URL": database} if (database := chosen.url(home)) else {}),
             **{name: value for name, value in os.environ.items() if name.startswith("PODIUM_TEST_")},
             **(environ or {}),
         }

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, inspect, text
 
 from podium.kernel import events as e
 from podium.kernel.errors import CursorExpired, IdempotencyConflict, InvalidRequest, NewerDatabase, TooLarge
@@ -28,6 +29,7 @@ async def stream(*pieces: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
+@pytest.mark.only_on("sqlite")
 async def test_a_newer_database_is_refused_and_stays_byte_identical(tmp_path, clock):
     store = Store(tmp_path, clock, boot_id="b")
     await store.open("test")
@@ -44,20 +46,20 @@ async def test_a_newer_database_is_refused_and_stays_byte_identical(tmp_path, cl
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
-async def test_the_migrations_make_the_tables_that_the_code_describes(store, tmp_path):
-    migrated = sqlite3.connect(tmp_path / "podium.db")
-    found = {
-        row[0]: {column[1] for column in migrated.execute(f"PRAGMA table_info({row[0]})")}
-        for row in migrated.execute("SELECT name FROM sqlite_master WHERE type='table'")
-    }
-    head = migrated.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-    migrated.close()
+async def test_the_migrations_make_the_tables_that_the_code_describes(store):
+    def look(connection: Connection) -> tuple[str, dict[str, set[str]]]:
+        found = inspect(connection)
+        tables = {name: {c["name"] for c in found.get_columns(name)} for name in found.get_table_names()}
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one(), tables
+
+    head, found = await store.reader.run(look)
     assert head == HEAD
     assert {name: columns for name, columns in found.items() if name != "alembic_version"} == {
         table.name: {column.name for column in table.columns} for table in metadata.sorted_tables
     }
 
 
+@pytest.mark.only_on("sqlite")
 async def test_a_backup_taken_under_load_opens_as_a_home_and_replays_to_its_own_sequence(
     store, tmp_path, clock
 ):
