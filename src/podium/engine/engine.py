@@ -264,7 +264,14 @@ class Engine:
         """`tell_run`, without waiting for it."""
         for run_id in runs:
             if self._tasks is not None:
-                self._tasks.start_soon(self.tell_run, run_id)
+                self._tasks.start_soon(self._tell_later, run_id)
+
+    async def _tell_later(self, run_id: RunId) -> None:
+        try:
+            await self.tell_run(run_id)
+        except PodiumError as error:
+            # The database is away, say: the next renewal carries it.
+            log.info("nothing told about %s: %s", run_id, error.message)
 
     def _send(self, worker: WorkerId, message: m.ToWorker) -> None:
         if self._tasks is not None:

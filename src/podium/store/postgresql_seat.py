@@ -203,7 +203,7 @@ class PostgresqlSeat(Seat):
 
     def _drop_connection(self) -> None:
         connection: Connection | None = getattr(self, "connection", None)
-        if connection is not None:
+        if connection is not None and not connection.closed:
             try:
                 connection.invalidate()
                 connection.close()

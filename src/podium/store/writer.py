@@ -87,11 +87,10 @@ class Writer:
         self._thread.join()
         self._seat.leave()
 
-    def check(self) -> None:
-        """Raises Unavailable while the database is away."""
-        absence = self._absence
-        if absence is not None:
-            raise absence.refusal()
+    @property
+    def can_write(self) -> bool:
+        """False while the database is away, as far as is known: an idle Writer does not ask."""
+        return self._absence is None
 
     async def run(self, command: Command[T], *, durable: bool = True) -> T:
         """Carry out `command` in a transaction; return its result after the commit.
@@ -102,7 +101,8 @@ class Writer:
         """
         if self._stopping:
             raise Unavailable("Podium is stopping")
-        self.check()
+        if (absence := self._absence) is not None:
+            raise absence.refusal()
         if self._waiting.qsize() > MAX_WAITING:
             raise Unavailable("too many commands are waiting", hint="wait a moment, then try again")
         call = Call(command, durable, asyncio.get_running_loop())
@@ -279,7 +279,10 @@ class Writer:
             log.error("%s", error.message)
             return False
         except Exception as error:
-            absence.told = self._database.told(error)
+            told = self._database.told(error)
+            if told.message != absence.told.message:
+                log.warning("still nothing can be written: %s", told.message)
+            absence.told = told
             return False
         self._absence = None
         self._tell([note], entries)

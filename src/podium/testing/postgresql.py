@@ -97,7 +97,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self._bin = programs()
-        self._root = Path(tempfile.mkdtemp(prefix="podium-pg-"))
+        self._root = self.folder = Path(tempfile.mkdtemp(prefix="podium-pg-"))
         self._data = self._root / "data"
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -133,6 +133,9 @@ class Cluster:
                 time.sleep(LOOK_EVERY_S)
             else:
                 return
+
+    def is_up(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: in order. SIGQUIT: at once, without a checkpoint (`pg_ctl stop -m immediate`). SIGKILL: the

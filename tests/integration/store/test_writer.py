@@ -15,6 +15,7 @@ from podium.store import queries, schema
 from podium.store.sqlite import SqliteDatabase
 from podium.store.store import SEQ_SKIP, Store
 from podium.store.unit import Unit
+from podium.testing.databases import chosen
 
 pytestmark = pytest.mark.anyio
 
@@ -101,7 +102,7 @@ async def test_a_database_locked_by_another_program_refuses_and_recovers(tmp_pat
 
 
 async def test_after_a_stop_commands_are_refused(tmp_path, clock):
-    store = Store(tmp_path, clock, boot_id="b")
+    store = Store(tmp_path, clock, boot_id="b", database_url=chosen.url(tmp_path))
     await store.open("test")
     await store.close()
     with pytest.raises(Unavailable):
