@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from podium.kernel.errors import InvalidRequest
 
@@ -43,4 +43,5 @@ def shown_database_url(url: str) -> str:
     user, colon, _ = who.partition(":")
     netloc = quote(unquote(user)) + (":***" if colon else "") + at + where
     shown = urlencode(query, safe="/*:,")
-    return urlunsplit((parts.scheme, netloc, parts.path, shown, ""))
+    question = f"?{shown}" if shown else ""
+    return f"{parts.scheme}://{netloc}{parts.path}{question}"

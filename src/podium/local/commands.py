@@ -80,7 +80,7 @@ def doctor(config: bool, as_json: bool) -> int:
         for name, value, origin in rows:
             click.echo(f"{name.ljust(width)}  {value!s:<16}  {click.style(origin, dim=True)}")
         return 0
-    findings = list(examine(home))
+    findings = list(examine(home, settings.database_url))
     if as_json:
         click.echo(msgspec.json.encode(findings).decode())
     else:

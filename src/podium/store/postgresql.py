@@ -51,7 +51,7 @@ class PostgresqlDatabase(Database):
         engine = self.writing_engine()
         try:
             with engine.connect() as connection:
-                self._must_be_usable(connection)
+                self.must_be_usable(connection)
                 if version_is_current(_version(connection)):
                     return
                 connection.rollback()
@@ -84,10 +84,7 @@ class PostgresqlDatabase(Database):
     def era(self, connection: Connection, boot_id: str) -> str:
         """The start of the server, and that of its statistics, which it forgets when it recovers from a
         crash: then the last of what was committed without waiting for the disk may be missing."""
-        found = connection.execute(
-            text("SELECT pg_postmaster_start_time()::text || ' ' || stats_reset::text FROM pg_stat_bgwriter")
-        )
-        return str(found.scalar_one())
+        return str(connection.execute(_ERA).scalar_one())
 
     def writing_engine(self) -> Engine:
         """One connection, whatever the transactions are."""
@@ -149,7 +146,8 @@ class PostgresqlDatabase(Database):
             self._url, poolclass=StaticPool, connect_args=settings, pool_reset_on_return="rollback"
         )
 
-    def _must_be_usable(self, connection: Connection) -> None:
+    def must_be_usable(self, connection: Connection) -> None:
+        """Raises Unavailable for a server that is too old, or a database that is not in UTF-8."""
         version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         if version < MIN_SERVER:
@@ -164,6 +162,9 @@ class PostgresqlDatabase(Database):
             )
 
 
+_ERA = text(
+    "SELECT pg_postmaster_start_time()::text || ' ' || COALESCE(stats_reset::text, '') FROM pg_stat_bgwriter"
+)
 _AWAY = frozenset({"57P01", "57P02", "57P03", "25006", "53300"})
 """Shut down, crashed, starting up; made read-only (a standby now); no connection left."""
 

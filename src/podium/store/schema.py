@@ -6,6 +6,7 @@ a test compares the two.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any, Final
 
@@ -27,12 +28,25 @@ from sqlalchemy import (
 HEAD: Final = "0002"
 """The newest migration. A test compares it with the scripts."""
 
+MAX_SHORT: Final = 400
+KEPT_SHORT: Final = 200
+"""Characters; an entry of PostgreSQL's index has 2,704 bytes at most."""
+
 metadata = MetaData()
 
 
 def storable(value: str) -> str:
     """Text as both databases can hold it: PostgreSQL has no U+0000, the sign for it stands in its place."""
     return value.replace("\0", "\u2400") if "\0" in value else value
+
+
+def short(value: str) -> str:
+    """Text for a column that may be indexed: what agents call things has no bound, an entry of an index has.
+    The same text gives the same result, another one another."""
+    value = storable(value)
+    if len(value) <= MAX_SHORT:
+        return value
+    return f"{value[:KEPT_SHORT]}…{hashlib.sha256(value.encode()).hexdigest()}"
 
 
 class ShortText(TypeDecorator[str]):
@@ -50,12 +64,15 @@ class ShortText(TypeDecorator[str]):
         return dialect.type_descriptor(self.impl)
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        return None if value is None else storable(value)
+        return None if value is None else short(value)
 
 
 class LongText(ShortText):
     impl = Text
     cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        return None if value is None else storable(value)
 
 
 def timestamp(at: datetime) -> str:
