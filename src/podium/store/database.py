@@ -38,6 +38,10 @@ class Database(ABC):
         """The Writer's place, not taken yet."""
 
     @abstractmethod
+    def writing_engine(self) -> Engine:
+        """One connection that may write, without the right of a seat: for migrations and copies."""
+
+    @abstractmethod
     def reading_engine(self) -> Engine:
         """One connection for the reader thread; cannot write."""
 

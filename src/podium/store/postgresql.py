@@ -25,7 +25,10 @@ _SETTINGS = {
     "tcp_user_timeout": "15000",
     "connect_timeout": "5",
 }
-_AT_SERVER = f"-c lock_timeout={LOCK_TIMEOUT_MS} -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2"
+_AT_SERVER = (
+    f"-c lock_timeout={LOCK_TIMEOUT_MS} "
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+)
 
 
 class PostgresqlDatabase(Database):

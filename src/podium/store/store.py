@@ -64,8 +64,12 @@ class Store:
         """
         self.reader = Reader(self.database)
         seat = await anyio.to_thread.run_sync(self._take_seat, wait_s)
-        self.artifacts.open()
-        first = await anyio.to_thread.run_sync(self._look, seat.connection)
+        try:
+            self.artifacts.open()
+            first = await anyio.to_thread.run_sync(self._look, seat.connection)
+        except BaseException:
+            seat.leave()
+            raise
         self.ring = Ring(last_seq=first - 1)
         self.writer = Writer(self.database, seat, self.clock, self.ring, first_seq=first)
         self.reader.start()
