@@ -52,9 +52,9 @@ _SEALS = {
 """One statement: mark, durability of this commit, and (with events) the call to those who follow."""
 
 
-def hold_alone(connection: Connection, wait_s: float = LOCK_WAIT_S) -> None:
-    """Take the lock for the life of this connection. Raises Conflict, naming the holder, after `wait_s`."""
-    end = time.monotonic() + wait_s
+def hold_alone(connection: Connection) -> None:
+    """Take the lock for this connection's life. After LOCK_WAIT_S raises Conflict, naming the holder."""
+    end = time.monotonic() + LOCK_WAIT_S
     while not connection.execute(_TRY).scalar_one():
         connection.rollback()
         if time.monotonic() >= end:

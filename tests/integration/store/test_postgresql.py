@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from podium.kernel import events as e
 from podium.kernel.errors import Conflict, NewerDatabase, PodiumError, Unavailable
-from podium.store import queries, schema
+from podium.store import postgresql_seat, queries, schema
 from podium.store.postgresql import PostgresqlDatabase
 from podium.store.postgresql_seat import PostgresqlSeat
 from podium.store.store import SEQ_SKIP, Store
@@ -93,7 +93,8 @@ async def wired(cluster: Cluster, databases, tmp_path: Path, clock) -> AsyncIter
         cluster.databases.drop(url)
 
 
-async def test_a_second_server_is_refused_and_told_who_has_the_database(tmp_path, clock):
+async def test_a_second_server_is_refused_and_told_who_has_the_database(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(postgresql_seat, "LOCK_WAIT_S", 0.1)
     url = chosen.url(tmp_path)
     first = Store(tmp_path, clock, boot_id="b", database_url=url, who="podium 42 on here")
     await first.open("test")
@@ -261,14 +262,17 @@ async def test_a_newer_database_is_refused_untouched(tmp_path, clock, databases)
     assert databases.sql("SELECT * FROM meta", url) == []
 
 
-async def test_a_database_locked_by_another_program_refuses_and_recovers(store, monkeypatch):
-    monkeypatch.setattr("podium.store.postgresql.LOCK_TIMEOUT_MS", 50)
-    with psycopg.connect(chosen.url(store.home) or "") as other:
+async def test_a_database_locked_by_another_program_refuses_and_recovers(tmp_path, clock):
+    url = chosen.url(tmp_path) or ""
+    store = Store(tmp_path, clock, boot_id="b", database_url=f"{url}&options=-c%20lock_timeout%3D50")
+    await store.open("test")
+    with psycopg.connect(url) as other:
         other.execute("LOCK TABLE events")
         with pytest.raises(Unavailable, match="locked"):
             await speak(store, "no")
     assert await speak(store, "yes") > 0
     assert await texts(store) == ["yes"]
+    await store.close()
 
 
 async def test_a_database_without_tables_is_migrated_by_one_server_at_a_time(databases, tmp_path, clock):
