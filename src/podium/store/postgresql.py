@@ -144,7 +144,12 @@ class PostgresqlDatabase(Database):
         return {**self._settings, **given, **self._url.query}
 
     def _engine(self) -> Engine:
-        settings = {name: value for name, value in self._settings.items() if name not in self._url.query}
+        from podium.store.cursors import BinaryCursor
+
+        settings: dict[str, Any] = {
+            name: value for name, value in self._settings.items() if name not in self._url.query
+        }
+        settings["cursor_factory"] = BinaryCursor
         return create_engine(
             self._url, poolclass=StaticPool, connect_args=settings, pool_reset_on_return="rollback"
         )
