@@ -88,8 +88,8 @@ class Daemon:
             self.url = listening.url
             await self.store.open(__version__)
             stack.push_async_callback(self.store.close)
-            tokens = await ensure_tokens(self.store, self.home.path)
-            await self.store.writer.run(define_defaults)
+            tokens = await self.store.settled(lambda: ensure_tokens(self.store, self.home.path))
+            await self.store.settled(lambda: self.store.writer.run(define_defaults))
             gateway = GatewaySettings(host=listening.host, port=listening.port, version=__version__)
             server = Server(build_app(self.engine, self.store, gateway), listening, signals=signals)
             stopped = anyio.Event()

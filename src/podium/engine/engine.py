@@ -74,7 +74,7 @@ class Engine:
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Recover, then serve workers and dispatch until cancelled."""
-        await self.store.writer.run(self._recover)
+        await self.store.settled(lambda: self.store.writer.run(self._recover))
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self.bus.serve, self._answer, self.roster.departed)

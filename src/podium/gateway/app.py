@@ -74,7 +74,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        self._tokens = await load_tokens(self._store)
+        self._tokens = await self._store.settled(lambda: load_tokens(self._store))
         async with anyio.create_task_group() as tasks_of_app:
             tasks_of_app.start_soon(self._api.hub.run)
             yield

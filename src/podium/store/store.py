@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 from sqlalchemy import Connection, select
 
@@ -28,6 +30,7 @@ from podium.store.unit import Unit
 from podium.store.writer import Writer
 
 log = logging.getLogger("podium.store")
+T = TypeVar("T")
 DATABASE_WAIT_S = 20.0
 """How long a start waits for a database that is away."""
 
@@ -74,7 +77,20 @@ class Store:
         self.writer = Writer(self.database, seat, self.clock, self.ring, first_seq=first)
         self.reader.start()
         self.writer.start()
-        await self.writer.run(lambda unit: self._note_start(unit, version))
+        await self.settled(lambda: self.writer.run(lambda unit: self._note_start(unit, version)))
+
+    async def settled(self, step: Callable[[], Awaitable[T]], *, wait_s: float = DATABASE_WAIT_S) -> T:
+        """`step`, again for as long as the database is away, at most `wait_s`: for a step of the start, which
+        must not fail because of a moment. It may be carried out twice."""
+        end = time.monotonic() + wait_s
+        while True:
+            try:
+                return await step()
+            except Unavailable as error:
+                away = not self.writer.can_write or self.database.is_away(error.__cause__ or error)
+                if not away or time.monotonic() >= end:
+                    raise
+                await anyio.sleep(FIRST_PAUSE_S)
 
     async def open_to_read(self) -> None:
         """Only `reader`, `artifacts` and `follow`: for a process beside the one that writes.

@@ -59,19 +59,23 @@ def writer_pid(store: Store) -> int:
 
 
 @pytest.fixture(scope="module")
-def own_cluster(nothing_is_left_behind: None) -> Iterator[Cluster]:
-    """To be crashed: not the one that other tests stand on."""
+def cluster_of_module(nothing_is_left_behind: None) -> Iterator[Cluster]:
     made = Cluster()
-    made.start()
     yield made
     made.remove()
 
 
 @pytest.fixture
+def own_cluster(cluster_of_module: Cluster) -> Cluster:
+    """To be crashed: not the one that other tests stand on. Up, however the test before left it."""
+    if not cluster_of_module.is_up():
+        cluster_of_module.start()
+    return cluster_of_module
+
+
+@pytest.fixture
 async def shaky(own_cluster: Cluster, tmp_path: Path, clock) -> AsyncIterator[Store]:
     """A store whose database the test may crash."""
-    if not own_cluster.is_up():
-        own_cluster.start()
     store = Store(tmp_path, clock, boot_id="b", database_url=own_cluster.databases.make())
     await store.open("test")
     yield store
@@ -310,3 +314,18 @@ def _end_others(url: str | None, pid: int) -> None:
             "AND pid NOT IN (%s, pg_backend_pid())",
             (pid,),
         )
+
+
+async def test_a_step_of_the_start_outlasts_a_moment_without_the_database(shaky, own_cluster: Cluster):
+    await asyncio.to_thread(own_cluster.stop, signal.SIGKILL)
+    steps = [
+        asyncio.ensure_future(shaky.settled(lambda: speak(shaky, "there"))),
+        asyncio.ensure_future(shaky.settled(lambda: texts(shaky))),
+    ]
+    await eventually_in_loop(lambda: not shaky.writer.can_write)
+    await asyncio.to_thread(own_cluster.start)
+    assert await steps[0] > 0
+    assert await steps[1] in ([], ["there"])
+    await asyncio.to_thread(own_cluster.stop)
+    with pytest.raises(Unavailable):
+        await shaky.settled(lambda: speak(shaky, "no"), wait_s=0.1)
