@@ -33,6 +33,7 @@ log = logging.getLogger("podium.store")
 T = TypeVar("T")
 DATABASE_WAIT_S = 20.0
 """How long a start waits for a database that is away."""
+MEND = "start the database, or mend database_url: podium doctor --config shows it and where it is set"
 
 SEQ_SKIP = 1_000_000
 """How far the sequence jumps after the machine itself went down: events that clients had seen may not have
@@ -142,8 +143,10 @@ class Store:
             except Exception as error:
                 seat.leave()
                 told = self.database.told(error)
-                if not self.database.is_away(error.__cause__ or error) or time.monotonic() >= end:
+                if not self.database.is_away(error.__cause__ or error):
                     raise told from error
+                if time.monotonic() >= end:
+                    raise Unavailable(told.message, hint=MEND) from error
                 if pause_s == FIRST_PAUSE_S:
                     log.warning("%s; waiting up to %g s for it", told.message, wait_s)
                 time.sleep(pause_s)

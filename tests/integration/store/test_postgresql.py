@@ -268,7 +268,9 @@ async def test_a_newer_database_is_refused_untouched(tmp_path, clock, databases)
 
 async def test_a_database_locked_by_another_program_refuses_and_recovers(tmp_path, clock):
     url = chosen.url(tmp_path) or ""
-    store = Store(tmp_path, clock, boot_id="b", database_url=f"{url}&options=-c%20lock_timeout%3D50")
+    joined = "&" if "?" in url else "?"
+    impatient = f"{url}{joined}options=-c%20lock_timeout%3D50"
+    store = Store(tmp_path, clock, boot_id="b", database_url=impatient)
     await store.open("test")
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE events")
