@@ -248,6 +248,8 @@ class Writer:
         """Connect again, refusing what comes meanwhile. True when the Writer is to stop instead."""
         pause_s = FIRST_PAUSE_S
         while True:
+            if absence.for_good:
+                self._seat.leave()  # whoever writes now, or shall, needs the lock
             if not absence.for_good and self._came_back(absence):
                 return False
             if self._refuse_for(pause_s, absence):
@@ -272,7 +274,8 @@ class Writer:
             )  # fmt: skip
             entries = self._transact([note], _run_plainly)
         except InDoubt:
-            return False  # the note is about nothing else: should it be there, there are two
+            absence.doubt([], self._batch)  # should the note be there, its number is taken, and there are two
+            return False
         except Superseded as error:
             absence.told, absence.for_good = error, True
             self._tell_doubted(absence, not_known())

@@ -132,6 +132,23 @@ async def test_a_commit_whose_answer_is_lost_is_looked_up_and_its_callers_told_t
     assert len(shown) == len(kept) + 1
 
 
+@pytest.mark.parametrize("whens", [("after", "after", "after"), ("before", "after"), ("after", "before")])
+async def test_a_line_that_breaks_again_at_the_first_commit_after_it_came_back_is_survived(wired, whens):
+    store, wire = wired
+    wire.cut(*whens)
+    told = await asyncio.gather(speak(store, "one"), return_exceptions=True)
+    await can_write(store)
+    assert wire.cuts == len(whens)
+    assert await texts(store) == (["one"] if isinstance(told[0], int) else [])
+    assert isinstance(told[0], int) == (whens[0] == "after")
+    await speak(store, "two")
+    stored = await store.reader.run(
+        lambda c: [row[0] for row in c.execute(select(schema.events.c.seq).order_by(schema.events.c.seq))]
+    )
+    assert stored == list(range(1, len(stored) + 1))
+    assert [entry.seq for entry in store.ring.since(0) or []] == stored
+
+
 async def test_output_whose_commit_is_not_answered_is_not_doubled_either(wired):
     store, wire = wired
     wire.cut("after")

@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 
 COMMIT = b"COMMIT\0"
+EVENTS = b"INSERT INTO events"
+"""In what a connection sends while it is young: later the statement has a name."""
 
 
 class Wire:
@@ -22,15 +24,15 @@ class Wire:
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(folder / self.NAME))
         self._listening.listen()
-        self._armed: str | None = None
+        self._armed: list[str] = []
         self.cuts = 0
         self._threads: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept)
         self._accepting.start()
 
-    def cut(self, when: str) -> None:
-        """`before` or `after` the database has the next COMMIT."""
-        self._armed = when
+    def cut(self, *whens: str) -> None:
+        """`before` or `after` the database has the next COMMIT of events; the next word is for the one after it."""
+        self._armed = list(whens)
 
     def close(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
@@ -52,14 +54,21 @@ class Wire:
     def _carry(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
             server.connect(str(self._behind))
+            sent = b""
             while True:
                 ready, _, _ = select.select([client, server], [], [])
                 for end in ready:
                     data = end.recv(65536)
                     if not data:
                         return
-                    if end is client and COMMIT in data and self._armed is not None:
-                        when, self._armed = self._armed, None
+                    if end is client:
+                        sent += data
+                    if end is client and COMMIT in data:
+                        of_events, sent = EVENTS in sent, b""
+                        if not (of_events and self._armed):
+                            server.sendall(data)
+                            continue
+                        when = self._armed.pop(0)
                         self.cuts += 1
                         if when == "after":
                             server.sendall(data)
