@@ -31,7 +31,7 @@ class Wire:
         self._accepting.start()
 
     def cut(self, *whens: str) -> None:
-        """`before` or `after` the database has the next COMMIT of events; further words are for later ones."""
+        """`before` or `after` the database has the next COMMIT of events; then the one after it."""
         self._armed = list(whens)
 
     def close(self) -> None:
