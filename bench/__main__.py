@@ -1,4 +1,5 @@
-"""`./podium bench [--json]` measures; `./podium bench faults --kills N [--seed S]` kills."""
+"""`./podium bench [--json]` measures; `./podium bench faults --kills N [--seed S]` kills. Both, with
+`--database postgresql`, on a cluster of their own."""
 
 from __future__ import annotations
 
@@ -6,12 +7,36 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["faults"]:
         return _faults(arguments[1:])
     return _figures(arguments)
+
+
+@contextmanager
+def _on(database: str) -> Iterator[None]:
+    """Whatever is measured inside stands on that database."""
+    if database == "sqlite":
+        yield
+        return
+    from podium.testing.databases import chosen
+    from podium.testing.postgresql import Cluster
+
+    cluster = Cluster()
+    try:
+        cluster.start()
+        chosen.use(cluster.databases)
+        yield
+    finally:
+        cluster.remove()
+
+
+def _database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
 
 
 def _faults(arguments: list[str]) -> int:
@@ -21,10 +46,12 @@ def _faults(arguments: list[str]) -> int:
     parser.add_argument(
         "--json", action="store_true", help="accepted for symmetry; the answer always is JSON"
     )
+    _database(parser)
     chosen = parser.parse_args(arguments)
     from bench.faults import run_campaign
 
-    result = run_campaign(chosen.kills, chosen.seed)
+    with _on(chosen.database):
+        result = run_campaign(chosen.kills, chosen.seed)
     print(json.dumps(result))
     return 1 if result["lost"] or result["doubled"] or result["stuck"] else 0
 
@@ -34,10 +61,12 @@ def _figures(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--only", action="append", default=[], help="figures whose name contains this word")
     parser.add_argument("--full", action="store_true", help="also 500 agents and 1,000,000 tasks")
+    _database(parser)
     chosen = parser.parse_args(arguments)
     from bench.figures import measure
 
-    figures = measure(chosen.only, full=chosen.full)
+    with _on(chosen.database):
+        figures = measure(chosen.only, full=chosen.full)
     if chosen.json:
         print(json.dumps({"figures": figures}))
     else:

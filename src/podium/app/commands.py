@@ -1,8 +1,7 @@
-"""The commands that start something of ours: up, down, worker, demo, backup, model-server."""
+"""The commands that start something of ours, and all the others joined with them."""
 
 from __future__ import annotations
 
-import json
 import logging
 import logging.handlers
 import os
@@ -16,6 +15,7 @@ import click
 
 from podium.app.background import end_server, start_detached
 from podium.app.home import Home
+from podium.app.upkeep import backup, migrate
 from podium.cli.errors import run as run_group
 from podium.cli.main import build
 from podium.cli.run import Start
@@ -39,7 +39,7 @@ def command_line() -> click.Group:
     """Everything it can do."""
     group = build(locate=_locate, start_server=lambda: start_detached(home_path()))
     register(group)
-    for command in (up, down, worker, demo, backup, model_server):
+    for command in (up, down, worker, demo, backup, migrate, model_server):
         group.add_command(command)
     return group
 
@@ -143,21 +143,6 @@ def demo(context: click.Context, once: bool, as_json: bool) -> None:
     code = anyio.run(run_demo, settings, once, as_json)
     _stop_listening()
     context.exit(code)
-
-
-@click.command()
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def backup(target: Path, as_json: bool) -> None:
-    """Copy the database and artifacts to TARGET while the server works. TARGET is then a $PODIUM_HOME."""
-    from podium.store.backup import back_up
-
-    done = back_up(home_path(), target.absolute())
-    if as_json:
-        click.echo(json.dumps(done))
-    else:
-        click.echo(f"Saved to {target} ({done['bytes']:,} bytes, {done['artifacts']} artifacts).")
-        click.echo(f"To restore: PODIUM_HOME={target} podium up")
 
 
 @click.command("model-server")

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from podium import __version__
 from podium.app.faults import arm_from_environment
-from podium.app.home import Home
+from podium.app.home import Home, node_name
 from podium.app.workers import worker_at
 from podium.bus.inprocess import InProcessBus
 from podium.bus.joined import JoinedServer
@@ -50,7 +50,13 @@ class Daemon:
         self.settings = settings
         self.clock = SystemClock(settings.clock_offset_s)
         self.ids = IdMaker(self.clock, os.urandom)
-        self.store = Store(home.path, self.clock, boot_id=boot_id())
+        self.store = Store(
+            home.path,
+            self.clock,
+            boot_id=boot_id(),
+            database_url=settings.database_url,
+            who=f"podium {os.getpid()} on {settings.node or node_name()}",
+        )
         self.local_bus = InProcessBus()
         self.bus = JoinedServer([self.local_bus.server_end(), UnixServer(home.bus_socket)])
         git = Git(execute, home.path / "server" / "git-home", os.environ)
@@ -95,8 +101,8 @@ class Daemon:
             self.url = listening.url
             await self.store.open(__version__)
             stack.push_async_callback(self.store.close)
-            await ensure_tokens(self.store, self.home.path)
-            await self.store.writer.run(define_defaults)
+            await self.store.settled(lambda: ensure_tokens(self.store, self.home.path))
+            await self.store.settled(lambda: self.store.writer.run(define_defaults))
             gateway = GatewaySettings(
                 host=listening.host, port=listening.port, exposure=exposure, version=__version__
             )

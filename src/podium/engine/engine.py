@@ -74,7 +74,7 @@ class Engine:
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Recover, then serve workers and dispatch until cancelled."""
-        await self.store.writer.run(self._recover)
+        await self.store.settled(lambda: self.store.writer.run(self._recover))
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self.bus.serve, self._answer, self.roster.departed)
@@ -264,7 +264,14 @@ class Engine:
         """`tell_run`, without waiting for it."""
         for run_id in runs:
             if self._tasks is not None:
-                self._tasks.start_soon(self.tell_run, run_id)
+                self._tasks.start_soon(self._tell_later, run_id)
+
+    async def _tell_later(self, run_id: RunId) -> None:
+        try:
+            await self.tell_run(run_id)
+        except PodiumError as error:
+            # The database is away, say: the next renewal carries it.
+            log.info("nothing told about %s: %s", run_id, error.message)
 
     def _send(self, worker: WorkerId, message: m.ToWorker) -> None:
         if self._tasks is not None:

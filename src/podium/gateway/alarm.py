@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
 
 import anyio
 
 from podium.kernel import events as e
+from podium.kernel.errors import StorageFull, Unavailable
 from podium.store.store import Store
+from podium.store.unit import Unit
 
 FROM_COUNT = 20
 WITHIN_S = 60.0
@@ -44,6 +49,10 @@ class Alarms:
                 e.AccessRefused(address=address[:100], count=count, within_s=WITHIN_S)
                 for address, count in due.items()
             ]
-            await self._store.writer.run(
-                lambda unit, told=events: [unit.append(event, by="guard") for event in told]  # type: ignore[misc]
-            )
+            with contextlib.suppress(Unavailable, StorageFull):  # the log of the process has them all
+                await self._store.writer.run(partial(_record, events))
+
+
+def _record(events: Sequence[e.Event], unit: Unit) -> None:
+    for event in events:
+        unit.append(event, by="guard")

@@ -95,7 +95,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        await self._api.tokens.refresh()
+        await self._api.store.settled(self._api.tokens.refresh)
         async with anyio.create_task_group() as tasks_of_app:
             tasks_of_app.start_soon(self._api.tokens.keep_fresh)
             tasks_of_app.start_soon(self._alarms.run)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 
 from podium.kernel.access import Kind, Scope, Token, Verb
 from podium.kernel.clock import Clock
-from podium.kernel.errors import Unauthorized
+from podium.kernel.errors import Unauthorized, Unavailable
 from podium.kernel.ids import TokenId
 from podium.kernel.nouns import Run
 from podium.kernel.states import RUN_TERMINAL
@@ -28,6 +28,7 @@ from podium.store import schema
 from podium.store.store import Store
 
 MAX_SECRET = 200
+AGAIN_S = 0.5
 PRINCIPAL = "podium.principal"
 """Where the principal stands in the scope of a request."""
 TOLD_BY = frozenset({"token.made", "token.rotated", "token.revoked"})
@@ -73,7 +74,17 @@ class Tokens:
         while True:
             await self._news.wait()
             self._news = anyio.Event()
+            if not await self._could_refresh():
+                # A moment without the database must not leave a token in force that is not.
+                self._news.set()
+                await anyio.sleep(AGAIN_S)
+
+    async def _could_refresh(self) -> bool:
+        try:
             await self.refresh()
+        except Unavailable:
+            return False
+        return True
 
     def principal(self, secret: bytes) -> Principal:
         """Whose secret that is. Raises Unauthorized, always with the same words."""

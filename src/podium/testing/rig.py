@@ -29,6 +29,7 @@ from podium.process.command import execute
 from podium.process.launcher import Launcher
 from podium.process.watch import directory_watch
 from podium.store.store import Store
+from podium.testing.databases import chosen
 from podium.worker.context import WorkerContext
 from podium.worker.home import WorkerHome
 from podium.worker.ports import OutputOf, WorkerSettings
@@ -46,7 +47,7 @@ class Rig:
         self.home = home
         self.clock = SystemClock()
         self.ids = IdMaker(self.clock, os.urandom)
-        self.store = Store(home, self.clock, boot_id="rig")
+        self.store = Store(home, self.clock, boot_id="rig", database_url=chosen.url(home), who="rig")
         self.bus = InProcessBus()
         self.git = Git(execute, home / "git-home", os.environ)
         mirrors = ServerMirrors(self.git, home / "server" / "mirrors")

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from podium.app.workers import Artifacts
+from podium.client.home import Target
 from podium.process.launcher import Launcher
 from podium.process.watch import directory_watch
 from podium.worker.context import WorkerContext

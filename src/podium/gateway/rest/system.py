@@ -11,7 +11,7 @@ from podium.gateway.openapi import document
 from podium.gateway.routes import about
 from podium.kernel import events as e
 from podium.kernel.access import Verb
-from podium.kernel.errors import PodiumError
+from podium.kernel.errors import PodiumError, Unavailable
 from podium.store import queries
 
 
@@ -37,8 +37,13 @@ class Shutdown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Stop every agent first; their tasks go on after the next start."""
 
 
-@get("/health", opt=about("Whether the server answers. Reveals nothing.", answer=Health, is_open=True))
+@get("/health", opt=about(
+    "Whether the server works: 503 while its database is away. Reveals nothing.",
+    answer=Health, is_open=True,
+))  # fmt: skip
 async def show_health(request: Ask) -> Response[bytes]:
+    if not api_of(request).store.writer.can_write:
+        raise Unavailable("the database is away", hint="agents go on; ask again in a moment")
     return send_json(b'{"status":"ok"}')
 
 

@@ -1,0 +1,12 @@
+"""Facts about the database itself, by name: who wrote last, whether it was closed."""
+
+from __future__ import annotations
+
+from podium.store import schema
+from podium.store.unit import Unit
+
+
+def set_meta(unit: Unit, key: str, value: str) -> None:
+    table = schema.meta
+    if not unit.execute(table.update().where(table.c.key == key).values(value=value)):
+        unit.execute(table.insert().values(key=key, value=value))
