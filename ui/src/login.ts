@@ -1,5 +1,6 @@
 /** Signing in and out. */
 import { api, got, Refused, told } from "./api/client";
+import { queries } from "./queries";
 import { setSession, signedOut, takeCode } from "./session";
 
 /** At the start of the page: by the code in the address, else by the cookie that is there, or not. */
@@ -31,6 +32,8 @@ export async function signIn(code: string): Promise<string> {
 export async function signOut(): Promise<void> {
   await got(api.POST("/api/v1/logout"));
   signedOut();
+  // Whoever signs in next may see less.
+  queries.clear();
 }
 
 export async function look(failed: string): Promise<void> {
