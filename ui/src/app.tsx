@@ -16,7 +16,6 @@ const root = createRootRoute({
     </Shell>
   ),
   notFoundComponent: () => <p className="p-4">There is no such page.</p>,
-  errorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
 });
 
 const tasks = createRoute({
@@ -46,7 +45,11 @@ const run = createRoute({
   },
 });
 
-const router = createRouter({ routeTree: root.addChildren([tasks, task, run]), scrollRestoration: false });
+const router = createRouter({
+  routeTree: root.addChildren([tasks, task, run]),
+  scrollRestoration: false,
+  defaultErrorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
+});
 
 declare module "@tanstack/react-router" {
   interface Register {

@@ -4,6 +4,7 @@
  */
 // Controls but newline and tab; format characters (bidi, zero width); line and paragraph separators; surrogates
 // without a partner; private use. Spaces that look like the plain one but are not.
+const HIDDEN = /[^\P{C}\n\t]|[\u2028\u2029]/gu;
 const ODD = /[^\P{C}\n\t]|[\u2028\u2029]|(?! )\p{Zs}/gu;
 // What terminals are told: colours and the like say nothing here.
 const ESCAPES = /\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])/g;
@@ -19,16 +20,20 @@ function spelled(char: string): string {
 
 /** For reading: terminal colours left away, everything else that is odd spelled out. */
 export function visible(text: string): string {
-  return exact(text.replace(ESCAPES, "").replace(/\r\n/g, "\n"));
+  return spell(text.replace(ESCAPES, "").replace(/\r\n/g, "\n"), HIDDEN);
 }
 
-/** For deciding: nothing left away. */
+/** For deciding: nothing left away, and no space that is not one. */
 export function exact(text: string): string {
+  return spell(text, ODD);
+}
+
+function spell(text: string, odd: RegExp): string {
   if (!/[^\n\t -~]/.test(text)) return text;
   return text
     .replace(new RegExp(KEPT, "g"), spelled)
     .replace(EMOJI_JOINERS, KEPT)
-    .replace(ODD, (char) => (char === KEPT ? "\u200d" : spelled(char)));
+    .replace(odd, (char) => (char === KEPT ? "\u200d" : spelled(char)));
 }
 
 /** On one line. */
