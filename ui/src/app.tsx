@@ -15,7 +15,7 @@ const root = createRootRoute({
       <Outlet />
     </Shell>
   ),
-  notFoundComponent: () => <p className="p-4">There is no such page.</p>,
+  notFoundComponent: () => <h1 className="p-4 text-lg">There is no such page.</h1>,
 });
 
 const tasks = createRoute({

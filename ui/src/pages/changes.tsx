@@ -100,13 +100,13 @@ function Files({ patch, truncated, whole }: { patch: string; truncated: boolean;
         </p>
       )}
       <details className="mt-2" open={files.length <= 30}>
-        <summary>
+        <summary className="min-h-6">
           {files.length} {files.length === 1 ? "file" : "files"}
         </summary>
         <ul aria-label="Changed files" className="mt-1 flex max-h-60 flex-col overflow-y-auto">
           {files.slice(0, 2_000).map((file, index) => (
             <li key={index}>
-              <button type="button" className="code flex w-full gap-3 px-1 text-left hover:bg-sunk" onClick={() => show(index)}>
+              <button type="button" className="code flex min-h-6 w-full items-center gap-3 px-1 text-left hover:bg-sunk" onClick={() => show(index)}>
                 <span className="min-w-0 flex-1">{file.name}</span>
                 <Counts file={file} />
               </button>
@@ -144,13 +144,13 @@ const File = memo(function File({ file }: { file: ShownFile }) {
   const shown = useMemo(() => first(file.hunks, drawn), [file, drawn]);
   return (
     <section ref={ref} aria-label={file.name} className="panel overflow-hidden">
-      <h3>
+      <h2>
         <button type="button" className="code flex w-full gap-3 bg-sunk px-3 py-1.5 text-left font-semibold" aria-expanded={open} onClick={() => setOpen(!open)}>
           <span aria-hidden="true">{open ? "▾" : "▸"}</span>
           <span className="min-w-0 flex-1">{file.name}</span>
           <Counts file={file} />
         </button>
-      </h3>
+      </h2>
       {open && file.binary && <p className="px-3 py-1 text-muted">Binary.</p>}
       {open && !file.binary && lines === 0 && <p className="px-3 py-1 text-muted">No lines changed.</p>}
       {open && !near && <div style={{ height: Math.min(lines, drawn) * LINE_PX }} />}

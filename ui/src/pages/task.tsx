@@ -37,10 +37,15 @@ function One({ id }: { id: string }) {
   if (task.isPending) return <p className="p-4 text-muted">Loading …</p>;
   if (task.isError && !task.data) {
     const gone = task.error instanceof Refused && task.error.status === 404;
-    return <Failure error={task.error} {...(!gone && { retry: () => void task.refetch() })} />;
+    return (
+      <>
+        <h1 className="px-4 pt-3 text-lg font-semibold">Task</h1>
+        <Failure error={task.error} {...(!gone && { retry: () => void task.refetch() })} />
+      </>
+    );
   }
   return (
-    <main id="content" className="flex min-h-0 flex-1 flex-col overflow-y-auto" tabIndex={-1}>
+    <>
       <Head task={task.data} />
       <nav aria-label="Parts of the task" className="flex shrink-0 gap-1 border-b border-line px-4">
         <Tab id={id} is={undefined} name="Transcript" shown={tab} />
@@ -56,7 +61,7 @@ function One({ id }: { id: string }) {
         )}
       </div>
       {isOpen(task.data) && <Compose id={id} />}
-    </main>
+    </>
   );
 }
 
@@ -150,7 +155,7 @@ function Prompt({ text, title }: { text: string; title: string }) {
   if (visible(text).trim() === visible(title).trim()) return null;
   return (
     <details>
-      <summary className="text-muted">Prompt</summary>
+      <summary className="min-h-6 w-fit text-muted">Prompt</summary>
       <Folded className="mt-1 max-h-60 overflow-y-auto rounded bg-sunk px-3 py-2" text={text} />
     </details>
   );

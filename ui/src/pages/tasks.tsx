@@ -38,11 +38,11 @@ export function Tasks() {
   const list = useTaskList(filter);
   useTitle("Tasks");
   return (
-    <main id="content" className="flex min-h-0 flex-1 flex-col" tabIndex={-1}>
+    <>
       <h1 className="sr-only">Tasks</h1>
       <Filters status={status} project={project} />
       <Rows list={list} filtered={Boolean(status || project)} />
-    </main>
+    </>
   );
 }
 

@@ -41,7 +41,9 @@ export function Shell({ children }: { children: ReactNode }) {
         </p>
       )}
       <Lost />
-      {children}
+      <main id="content" className="flex min-h-0 flex-1 flex-col overflow-y-auto" tabIndex={-1}>
+        {children}
+      </main>
     </div>
   );
 }
