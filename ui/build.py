@@ -113,7 +113,11 @@ def build(ui: Path, web: Path, npm: Sequence[str]) -> None:
 
 
 def install(folder: Path, npm: Sequence[str]) -> None:
-    """The locked packages into `folder`. Raises CannotBuild."""
+    """The locked packages into `folder`, unless they are there. Raises CannotBuild."""
+    stamp = folder / "node_modules" / ".podium-lock"
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
     try:
         run(npm, ["ci", *NPM_FLAGS], folder)
     except Unreachable:
@@ -121,6 +125,7 @@ def install(folder: Path, npm: Sequence[str]) -> None:
     except CannotBuild:
         # An npm older or newer than the one that locked may call the lock incomplete; this keeps to it too.
         run(npm, ["install", "--no-save", *NPM_FLAGS], folder)
+    stamp.write_text(wanted)
 
 
 def run(npm: Sequence[str], words: Sequence[str], folder: Path) -> str:

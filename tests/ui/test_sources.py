@@ -28,8 +28,7 @@ def npm() -> list[str]:
     with ui.building(ROOT) as lock_fd:
         found = ui.npm_of(ROOT, build, lock_fd)
         for folder in (UI, UI / "codegen"):
-            if not (folder / "node_modules" / ".package-lock.json").exists():
-                build.install(folder, found)
+            build.install(folder, found)
     return found
 
 

@@ -97,7 +97,7 @@ def test_a_long_transcript_begins_at_its_end_and_is_read_upwards_with_few_elemen
 
 
 def test_a_flood_of_lines_does_not_break_the_page(sign_in: SignIn, podium: Podium) -> None:
-    flood = {"do": "flood", "kind": "says", "lines": 30_000, "bytes_per_line": 80}
+    flood = {"do": "flood", "kind": "says", "lines": 60_000, "bytes_per_line": 80}
     task = podium.open(script(say("before"), flood, say("after the flood")), "Flood")
     page = sign_in(f"/tasks/{task}")
     expect(transcript(page)).to_contain_text("after the flood", timeout=60_000)

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Task } from "../api/types";
 import { recorded, task } from "./making.test.help";
-import { type Filter, SETTLE_MS, type Source, TaskList } from "./tasks";
+import { AWAY_MS, type Filter, SETTLE_MS, type Source, TaskList } from "./tasks";
 
 const name = (number: number) => `task_${String(number).padStart(6, "0")}`;
 
@@ -26,9 +26,7 @@ class Server implements Source {
   }
   async task(id: string) {
     this.single.push(id);
-    const found = this.tasks.get(id);
-    if (!found) throw new Error("gone");
-    return found;
+    return this.tasks.get(id) ?? null;
   }
 }
 
@@ -109,8 +107,27 @@ describe("the list of tasks", () => {
     await settle();
     expect(server.single).toEqual([]);
     expect(server.pages - pages).toBe(1);
-    expect(ids(list)).toHaveLength(200);
+    expect(ids(list)).toHaveLength(400);
+    expect(list.state.get().next).toBeNull();
     expect(list.doc(name(390)).get().status.word).toBe("done");
+  });
+
+  it("looks at the newest again without losing what stands below", async () => {
+    const server = new Server(900);
+    const list = new TaskList(server, {});
+    await list.load();
+    for (let page = 0; page < 6; page++) await list.more();
+    expect(ids(list)).toHaveLength(700);
+    server.put(901);
+    server.tasks.delete(name(899));
+    await list.top();
+    expect(ids(list)).toHaveLength(700);
+    expect(ids(list).slice(0, 3)).toEqual([name(901), name(900), name(898)]);
+    await list.more();
+    expect(ids(list)).toHaveLength(800);
+    expect(new Set(ids(list)).size).toBe(800);
+    await list.load();
+    expect(ids(list)).toHaveLength(500);
   });
 
   it("goes on with those that did not fit into one round", async () => {
@@ -120,6 +137,20 @@ describe("the list of tasks", () => {
     list.hear(Array.from({ length: 60 }, (_, index) => moved(index + 1)));
     for (let round = 0; round < 3; round++) await settle();
     expect(new Set(server.single).size).toBe(60);
+  });
+
+  it("asks again about what moved while the server was away", async () => {
+    const server = new Server(3);
+    const list = new TaskList(server, {});
+    await list.load();
+    const ask = server.task.bind(server);
+    server.task = () => Promise.reject(new TypeError("away"));
+    server.put(2, "done");
+    list.hear([moved(2)]);
+    await settle();
+    server.task = ask;
+    await vi.advanceTimersByTimeAsync(AWAY_MS);
+    expect(list.doc(name(2)).get().status.word).toBe("done");
   });
 
   it("keeps what it has when the server is away, and says so", async () => {

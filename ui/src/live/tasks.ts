@@ -17,7 +17,8 @@ export interface Page {
 
 export interface Source {
   page(filter: Filter, after: string | null, limit: number): Promise<Page>;
-  task(id: string): Promise<Task>;
+  /** Null: it is not there, or not for us. Throws when the server is away. */
+  task(id: string): Promise<Task | null>;
 }
 
 export interface ListState {
@@ -31,7 +32,11 @@ export interface ListState {
 }
 
 export const PAGE = 100;
+/** What one question may bring. */
+export const MOST_AT_ONCE = 500;
 export const SETTLE_MS = 250;
+/** To the next try, when the server was away. */
+export const AWAY_MS = 2_000;
 /** Of one round; what is left comes with the next. */
 export const AT_ONCE = 25;
 /** With more than this waiting, whole pages are cheaper. */
@@ -53,6 +58,7 @@ export class TaskList {
   private readonly filter: Filter;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private asking = false;
+  private pause = SETTLE_MS;
   private ended = false;
 
   constructor(source: Source, filter: Filter) {
@@ -64,19 +70,23 @@ export class TaskList {
     return this.docs.get(id)!;
   }
 
-  /** The first page, or as much as was loaded, anew. */
+  /** Anew: as much as was loaded, but no more than one question brings. */
   async load(): Promise<void> {
-    const wanted = Math.max(PAGE, this.state.get().ids.length);
+    const limit = Math.min(MOST_AT_ONCE, Math.max(PAGE, this.state.get().ids.length));
     await this.ask(async () => {
-      const found: Task[] = [];
-      let next: string | null = null;
-      do {
-        const page: Page = await this.source.page(this.filter, next, Math.min(500, wanted - found.length));
-        found.push(...page.items);
-        next = page.next;
-      } while (next !== null && found.length < wanted);
-      this.show(found.map((task) => task.id), next, found);
+      const { items, next } = await this.source.page(this.filter, null, limit);
+      this.show(items.map((task) => task.id), next, items);
     });
+  }
+
+  /** The newest of the list anew; what stands below stays. Returns the last id that was looked at. */
+  async top(limit = PAGE): Promise<string> {
+    const page = await this.source.page(this.filter, null, limit);
+    const last = page.next === null ? "" : (page.items.at(-1)?.id ?? "");
+    const { ids, next } = this.state.get();
+    const below = ids.filter((id) => id < last);
+    this.show([...page.items.map((task) => task.id), ...below], below.length > 0 ? next : page.next, page.items);
+    return last;
   }
 
   async more(): Promise<void> {
@@ -110,7 +120,7 @@ export class TaskList {
 
   private later(): void {
     if (this.dirty.size > 0 && this.timer === undefined && !this.asking && !this.ended) {
-      this.timer = setTimeout(() => void this.refresh(), SETTLE_MS);
+      this.timer = setTimeout(() => void this.refresh(), this.pause);
     }
   }
 
@@ -119,14 +129,25 @@ export class TaskList {
     this.asking = true;
     try {
       if (this.dirty.size > TOO_MANY) {
-        this.dirty.clear();
-        await this.load();
+        const last = await this.top(MOST_AT_ONCE);
+        for (const id of this.dirty) if (id >= last) this.dirty.delete(id);
+        for (const id of this.dirty) if (!this.concerns(id)) this.dirty.delete(id);
       } else {
         const now = [...this.dirty].filter((id) => this.concerns(id)).slice(0, AT_ONCE);
-        for (const id of this.dirty) if (now.includes(id) || !this.concerns(id)) this.dirty.delete(id);
-        const found = await Promise.all(now.map((id) => this.source.task(id).catch(() => null)));
-        this.merge(found.filter((task) => task !== null));
+        for (const id of this.dirty) if (!this.concerns(id)) this.dirty.delete(id);
+        const asked = now.map(async (id) => {
+          // Away before the question: what moves while it is asked makes it wanted again.
+          this.dirty.delete(id);
+          return this.source.task(id).catch(() => void this.dirty.add(id));
+        });
+        const found = await Promise.all(asked);
+        this.merge(found.filter((task) => task !== null && task !== undefined));
+        if (found.includes(undefined)) throw new Error("away");
       }
+      this.pause = SETTLE_MS;
+    } catch {
+      // The server is away, and these are not told of again.
+      this.pause = AWAY_MS;
     } finally {
       this.asking = false;
       this.later();

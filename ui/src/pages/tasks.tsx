@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
-import { api, got } from "../api/client";
+import { api, got, Refused } from "../api/client";
 import type { Change, Recorded, Task } from "../api/types";
 import { stream, useStream } from "../live";
 import { type Filter, LIST_TYPES, type Source, TaskList } from "../live/tasks";
@@ -27,7 +27,11 @@ const source: Source = {
         params: { query: { limit, ...(after && { after }), ...(status && { status: status as Word }), ...(project && { project }) } },
       }),
     ),
-  task: (id) => got(api.GET("/api/v1/tasks/{id}", { params: { path: { id } } })),
+  task: (id) =>
+    got(api.GET("/api/v1/tasks/{id}", { params: { path: { id } } })).catch((error: unknown) => {
+      if (error instanceof Refused && error.status < 500) return null;
+      throw error;
+    }),
 };
 
 const COLUMNS = "md:grid-cols-[7.5rem_minmax(0,1fr)_9rem_8rem_5rem_8rem]";
@@ -53,7 +57,7 @@ function useTaskList(filter: Filter): TaskList {
   useEffect(() => {
     load();
     // A safety net below the stream, slow on purpose.
-    const net = setInterval(() => document.hidden || void list.load(), 60_000);
+    const net = setInterval(() => document.hidden || void list.top().catch(() => undefined), 60_000);
     return () => {
       clearInterval(net);
       list.end();

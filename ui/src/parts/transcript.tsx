@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useLayoutEffect, useRef, useState, useSyncExternalStore } from "react";
 import { visible } from "../live/text";
 import type { Transcript } from "../live/transcript";
 import { BlockView } from "./block";
@@ -23,31 +23,38 @@ export function TranscriptView({ transcript }: { transcript: Transcript }) {
     getItemKey: (index) => blocks[index]!.seq,
     overscan: 10,
     anchorTo: "end",
-    followOnAppend: true,
     scrollEndThreshold: NEAR,
   });
   const last = blocks.at(-1)?.seq ?? 0;
 
-  useEffect(() => {
-    // The first look is at the end.
-    if (loaded && transcript.following) rows.scrollToEnd();
-  }, [loaded, transcript]);
+  const size = rows.getTotalSize();
+  const before = useRef({ top: 0, size: 0 });
+
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element && transcript.following) element.scrollTop = element.scrollHeight;
+  }, [loaded, last, size, transcript]);
 
   function scrolled(): void {
     const element = scroller.current!;
-    const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight <= NEAR;
-    transcript.following = atEnd;
-    setSeen(atEnd ? null : (before) => before ?? last);
-    if (element.scrollTop < 400) void transcript.older();
+    const { scrollTop: top, scrollHeight } = element;
+    const atEnd = scrollHeight - top - element.clientHeight <= NEAR;
+    // Only a reader goes up. That it is not the end any more is also so when much has come at once, and that
+    // it stands higher also when what was above it went.
+    const wentUp = top < before.current.top - 1 && scrollHeight >= before.current.size;
+    before.current = { top, size: scrollHeight };
+    if (atEnd || wentUp) transcript.following = atEnd;
+    setSeen(transcript.following ? null : (known) => known ?? last);
+    if (top < 400 && !transcript.following) void transcript.older();
   }
 
   const fresh = seen === null ? 0 : blocks.reduceRight((count, block) => (block.seq > seen ? count + 1 : count), 0);
   const news = fresh + unseen;
   async function toEnd(): Promise<void> {
     transcript.following = true;
-    if (unseen > 0) await transcript.tail();
-    rows.scrollToEnd();
     setSeen(null);
+    if (unseen > 0) await transcript.tail();
+    else scroller.current!.scrollTop = scroller.current!.scrollHeight;
   }
 
   if (!loaded) {
@@ -74,7 +81,7 @@ export function TranscriptView({ transcript }: { transcript: Transcript }) {
             </button>
           </div>
         )}
-        <div className="relative" style={{ height: rows.getTotalSize() }}>
+        <div className="relative" style={{ height: size }}>
           {rows.getVirtualItems().map((item) => (
             <div
               key={item.key}
