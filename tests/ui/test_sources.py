@@ -93,7 +93,9 @@ def test_without_a_registry_a_start_says_so_in_a_line_goes_on_and_does_not_ask_a
 def test_what_is_built_is_not_built_again_until_a_source_changes(
     clone: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    ui.bring_up_to_date(ROOT)
     shutil.copytree(ui.web_of(ROOT), ui.web_of(clone))
+    capfd.readouterr()
     ui.before_serving(clone)
     assert capfd.readouterr().err == ""
     assert build.is_current(clone / "ui", ui.web_of(clone))
