@@ -32,7 +32,11 @@ export function TaskPage() {
 function One({ id }: { id: string }) {
   const { tab } = useSearch({ from: "/tasks/$id" });
   const transcript = useTranscript(id);
-  const task = useQuery(taskQuery(id));
+  const task = useQuery({
+    ...taskQuery(id),
+    // That a worker has fallen silent is no event: it shows in the status when that is asked for.
+    refetchInterval: ({ state }) => (state.data && isOpen(state.data) ? 30_000 : false),
+  });
   useTitle(task.data ? `${task.data.status.word}: ${line(task.data.title)}` : "Task");
   if (task.isPending) return <p className="p-4 text-muted">Loading …</p>;
   if (task.isError && !task.data) {
