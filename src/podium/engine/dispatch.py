@@ -21,8 +21,8 @@ from podium.store import schema
 from podium.store.unit import Unit
 
 LOOK_AHEAD = 500
-"""Queued runs looked at in one pass: enough to pass by those that must wait for their node. After a whole pass
-of projects that may run no more, the next one is without them."""
+"""Queued runs looked at in one pass: enough to pass by those that must wait for their node. After a whole
+pass of projects that may run no more, the next one is without them."""
 
 AFFINITY_WAIT_S = 60.0
 """How long a re-run waits for its own node before it begins afresh elsewhere."""

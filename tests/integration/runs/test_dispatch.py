@@ -33,8 +33,7 @@ async def test_thousands_queued_in_full_projects_hold_up_nobody_behind_them(tmp_
 
         await rig.store.writer.run(fill)
         rig.engine.wake()
-        behind = await rig.open(
-            OpenTask(prompt=script({"id": "s", "do": "say", "text": "x"}), agent="scripted")
-        )
+        say = script({"id": "s", "do": "say", "text": "x"})
+        behind = await rig.open(OpenTask(prompt=say, agent="scripted"))
         assert (await rig.ended(behind.id)).state.word is TaskState.DONE
         gate.touch()
