@@ -186,6 +186,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         lease_ttl_s=settings.lease_ttl_s,
         renew_every_s=settings.renew_every_s,
         affinity_wait_s=settings.affinity_wait_s,
+        version=__version__,
         organisation=settings.organisation,
         harnesses=settings.harnesses,
         keep_events=timedelta(days=settings.keep_events_days),
