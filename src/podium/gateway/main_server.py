@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import anyio
+
 from podium.bus.base import WorkerBus
 from podium.bus.messages import Answer, AskMain, Failure, MainIs, ToServer, ToWorker
 from podium.gateway.errors import told_by_worker
@@ -27,6 +29,9 @@ class MainServer:
         self._store = store
         self.place = place
         self._is_ours = False
+        self.looked = anyio.Event()
+        """Set once it was seen whether it is ours; `refusal` says why it is not."""
+        self.refusal: Conflict | None = None
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
@@ -68,14 +73,17 @@ class MainServer:
         try:
             told = self._told(await self._ask(AskMain(), PRESENCE_S))
             if told.epoch is None or told.epoch != await self._store.reader.run(epoch_of):
-                raise Conflict(
-                    f"it does not write to {self._store.database.place}",
+                self.refusal = Conflict(
+                    f"the server at {self.place} does not write to {self._store.database.place}",
                     hint="give both the same database_url: podium doctor --config, on either home",
                 )
+                raise self.refusal
         except PodiumError as error:
             log.warning("not following the server at %s: %s", self.place, error.message)
             raise
-        self._is_ours = True
+        finally:
+            self.looked.set()
+        self._is_ours, self.refusal = True, None
         log.info("following the server at %s", self.place)
 
 

@@ -60,7 +60,7 @@ def hold_alone(connection: Connection) -> None:
         if time.monotonic() >= end:
             raise Conflict(
                 f"another Podium writes to this database: {_named(holder(connection))}",
-                hint="end it first (podium down, there), set another database_url, or follow it as a gateway: "
+                hint="end it first (podium down, there), set another database_url, or follow it: "
                 "podium up --beside PATH, the bus.sock in its home",
             )
         time.sleep(LOOK_EVERY_S)
