@@ -7,13 +7,13 @@ looked up like one shown over HTTP, its headers are picked, and what a gateway a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive
 from msgspec import Struct
 
 from podium.bus import messages as m
@@ -133,7 +133,7 @@ class Carrier:
         scope = self._scope(asked)
         scope[PRINCIPAL] = principal
         answer = _Answer(asked.answer_bytes)
-        receive: Any = self._receiving(asked, body)
+        receive: Any = _Receiving(self._next(asked, body), answer.complete)
         with answer.enough:
             await self._app(scope, receive, answer.send)  # type: ignore[arg-type]
         return _told(answer.status, answer.headers, bytes(answer.body), more=answer.more)
@@ -161,23 +161,33 @@ class Carrier:
             COMMAND: asked,
         }
 
-    def _receiving(self, asked: m.Command, body: _Pieces | None) -> Any:
+    def _next(self, asked: m.Command, body: _Pieces | None) -> Callable[[], Awaitable[Any]]:
         if body is not None:
-            return Body(body.receive, MAX_ARTIFACT_BYTES, gap_s=GAP_S, total_s=None)
+            return Body(cast("Receive", body.receive), MAX_ARTIFACT_BYTES, gap_s=GAP_S, total_s=None)
         if len(asked.body) > self._settings.max_json_bytes:
             raise TooLarge(f"a body may have {self._settings.max_json_bytes} bytes here")
-        return _whole(asked.body)
+
+        async def whole() -> Any:
+            return {"type": "http.request", "body": asked.body, "more_body": False}
+
+        return whole
 
 
-def _whole(body: bytes) -> Any:
-    given = [body]
+class _Receiving:
+    """The body, and after the answer what tells an application that nobody listens any more."""
 
-    async def receive() -> Any:
-        if not given:
-            await anyio.sleep_forever()
-        return {"type": "http.request", "body": given.pop(), "more_body": False}
+    def __init__(self, following: Callable[[], Awaitable[Any]], complete: anyio.Event) -> None:
+        self._following = following
+        self._complete = complete
+        self._over = False
 
-    return receive
+    async def __call__(self) -> Any:
+        if self._over:
+            await self._complete.wait()
+            return {"type": "http.disconnect"}
+        message = await self._following()
+        self._over = not message["more_body"]
+        return message
 
 
 class _Pieces:
@@ -185,7 +195,6 @@ class _Pieces:
 
     def __init__(self) -> None:
         self._put, self._got = anyio.create_memory_object_stream[m.BodyPiece](0)
-        self._over = False
 
     async def put(self, piece: m.BodyPiece) -> None:
         """Raises NotFound when nobody reads it any more."""
@@ -195,10 +204,7 @@ class _Pieces:
             raise NotFound("nobody reads that body") from error
 
     async def receive(self) -> Any:
-        if self._over:
-            await anyio.sleep_forever()
         piece = await self._got.receive()
-        self._over = piece.last
         return {"type": "http.request", "body": piece.data, "more_body": not piece.last}
 
     def close(self) -> None:
@@ -211,6 +217,7 @@ class _Answer:
 
     def __init__(self, limit: int) -> None:
         self.enough = anyio.CancelScope()
+        self.complete = anyio.Event()
         self.status = 500
         self.headers: list[tuple[str, str]] = []
         self.body = bytearray()
@@ -229,6 +236,8 @@ class _Answer:
             self.more = (
                 bool(self._limit) and len(self.body) >= self._limit and message.get("more_body", False)
             )
+            if not message.get("more_body", False):
+                self.complete.set()
             if self.more:
                 self.enough.cancel()
                 await anyio.lowlevel.checkpoint()
