@@ -182,6 +182,31 @@ def opens(fleet: Fleet) -> list[dict]:
     return fleet.events(type="task.opened")
 
 
+@pytest.mark.parametrize(("point", "effects"), [("command.before_commit", 0), ("command.after_commit", 1)])
+def test_a_command_that_the_main_server_died_of_is_called_in_doubt_and_its_key_tells(pair, point, effects):
+    # Without a worker nothing is committed beside what is asked for, once the start is over.
+    pair.main.terminate("server")
+    pair.main.environ["PODIUM_WORKER"] = "false"
+    pair.main.start("server", fault=f"{point}:40")
+    eventually(pair.answers)
+    with http(pair.side) as side:
+        for number in range(40):
+            body, key = {"prompt": "x", "agent": "scripted"}, {"idempotency-key": f"k{number}"}
+            answer = side.post("/tasks", json=body, headers=key)
+            if answer.status_code != 201:
+                break
+        assert error_of(answer) == (503, "unavailable")
+        assert answer.json()["error"]["details"] == {"in_doubt": True}
+        assert pair.main.ended_by_kill("server")
+        assert len(side.get("/tasks").json()["items"]) == number + effects
+        pair.main.start_all()
+        eventually(pair.answers)
+        again = side.post("/tasks", json=body, headers=key)
+        assert again.status_code == 201
+        assert ("idempotency-replayed" in again.headers) == bool(effects)
+        assert len(side.get("/tasks").json()["items"]) == number + 1
+
+
 def test_while_the_main_server_is_away_rows_are_shown_changes_refused_and_running_tasks_unknown(
     pair, tmp_path
 ):
