@@ -1,6 +1,7 @@
 """Make `.venv` match the locks, then become the command that was asked for.
 
 The fast path (nothing changed) reads one stamp per lock and calls exec: no subprocess, no lock, silent.
+Before a server it also looks at the sources of the page, see tools/ui.py.
 A stamp is written only after its install ended well, so being killed at any moment means no more than
 doing it again. Two starts at once: the second waits for the first.
 """

@@ -15,10 +15,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.bootstrap import Failed, become
+from tools.bootstrap import Failed, become, is_current
 
 DEFAULT_LANES = ("unit", "contract", "integration", "acceptance", "security", "histories")
-EXTRA_LANES = ("agents", "faults")
+EXTRA_LANES = ("agents", "faults", "ui")
 LANES = DEFAULT_LANES + EXTRA_LANES
 NODE_FLOOR = 20
 PLACES = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql*/bin")
@@ -63,8 +63,24 @@ LACKS: dict[str, tuple[Callable[[], str], ...]] = {
     "security": (lack_of_git,),
     "faults": (lack_of_git,),
     "agents": (lack_of_git, lack_of_node),
+    "ui": (lack_of_git,),
 }
 """What a lane needs beyond the locked packages: each function says what is missing, or nothing."""
+
+
+def prepare_ui(root: Path) -> None:
+    """What the lane `ui` needs: its packages, a browser, the page as it is in the sources. Raises Failed."""
+    from tools import browser, install, ui
+
+    lock = root / "requirements" / "ui.txt"
+    if not is_current(root, lock):
+        install.bring_up_to_date(root, [lock])
+    os.environ["BROWSER_PATH"] = browser.get()
+    ui.bring_up_to_date(root)
+
+
+PREPARE: dict[str, Callable[[Path], None]] = {"ui": prepare_ui}
+"""What is done for a lane before it runs, because only that lane needs it."""
 
 
 def tests_in(root: Path, lane: str) -> bool:
@@ -113,6 +129,13 @@ def main(arguments: list[str], root: Path) -> int:
         print(USAGE)
         return 0
     database, words = database_of(words)
-    folders = [f"tests/{lane}" for lane in chosen(root, words)]
+    lanes = chosen(root, words)
+    for lane in lanes:
+        if lane in PREPARE:
+            PREPARE[lane](root)
+    folders = [f"tests/{lane}" for lane in lanes]
     os.chdir(root)
-    return become(root, "-m", "pytest", "-n", "2", DATABASE, database, *folders, *extra)
+    # By group: what has a browser stays in one process, two of them are slower than one.
+    return become(
+        root, "-m", "pytest", "-n", "2", "--dist", "loadgroup", DATABASE, database, *folders, *extra
+    )

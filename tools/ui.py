@@ -90,7 +90,7 @@ def bring_up_to_date(root: Path) -> bool:
             return False
         began = time.monotonic()
         print("podium: building the dashboard …", file=sys.stderr, flush=True)
-        npm = made.npm_of_machine() or _npm_of_wheel(root, made, lock_fd)
+        npm = npm_of(root, made, lock_fd)
         try:
             made.build(ui, web, npm)
         except made.CannotBuild as error:
@@ -108,6 +108,12 @@ def building(root: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def npm_of(root: Path, made: ModuleType, lock_fd: int) -> list[str]:
+    """argv of npm, of the machine or of the locked wheel. Raises Failed."""
+    npm: list[str] | None = made.npm_of_machine()
+    return npm or _npm_of_wheel(root, made, lock_fd)
 
 
 def _npm_of_wheel(root: Path, made: ModuleType, lock_fd: int) -> list[str]:

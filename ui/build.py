@@ -23,7 +23,10 @@ NODE_NEEDED = "Node 20.19 or 22.12 or newer, with npm"
 STAMP = ".source-hash"
 NPM_S = 600.0
 """Of one npm command."""
-NPM_FLAGS = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=20000", "--loglevel=error")
+NPM_FLAGS = (
+    "--no-audit", "--no-fund", "--loglevel=error",
+    "--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=20000",
+)  # fmt: skip
 _LEFT_OUT = frozenset({"node_modules", "codegen", "__pycache__", "test"})
 _UNREACHABLE = re.compile(
     r"ENOTFOUND|ECONNREFUSED|ECONNRESET|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|ERR_SOCKET", re.I
@@ -32,6 +35,10 @@ _UNREACHABLE = re.compile(
 
 class CannotBuild(Exception):
     """The page cannot be built; the message is one line that says what to do."""
+
+
+class Unreachable(CannotBuild):
+    """For want of the npm registry."""
 
 
 def sources(ui: Path) -> Iterator[Path]:
@@ -96,12 +103,8 @@ def build(ui: Path, web: Path, npm: Sequence[str]) -> None:
     """Install the locked packages and build. Raises CannotBuild."""
     made = web.with_name(web.name + ".new")
     shutil.rmtree(made, ignore_errors=True)
-    try:
-        _run(npm, ["ci", *NPM_FLAGS], ui)
-    except CannotBuild:
-        # An npm older or newer than the one that locked may call the lock incomplete; this keeps to it too.
-        _run(npm, ["install", "--no-save", *NPM_FLAGS], ui)
-    _run(npm, ["run", "build", "--silent", "--", "--outDir", str(made), "--emptyOutDir"], ui)
+    install(ui, npm)
+    run(npm, ["run", "build", "--silent", "--", "--outDir", str(made), "--emptyOutDir"], ui)
     if not (made / "index.html").is_file():
         raise CannotBuild("the build made no index.html; run `npm run build` in ui/ and see why")
     (made / STAMP).write_text(digest(ui))
@@ -109,7 +112,24 @@ def build(ui: Path, web: Path, npm: Sequence[str]) -> None:
     made.rename(web)
 
 
-def _run(npm: Sequence[str], words: Sequence[str], ui: Path) -> None:
+def install(folder: Path, npm: Sequence[str]) -> None:
+    """The locked packages into `folder`, unless they are there. Raises CannotBuild."""
+    stamp = folder / "node_modules" / ".podium-lock"
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    try:
+        run(npm, ["ci", *NPM_FLAGS], folder)
+    except Unreachable:
+        raise
+    except CannotBuild:
+        # An npm older or newer than the one that locked may call the lock incomplete; this keeps to it too.
+        run(npm, ["install", "--no-save", *NPM_FLAGS], folder)
+    stamp.write_text(wanted)
+
+
+def run(npm: Sequence[str], words: Sequence[str], folder: Path) -> str:
+    """Run npm there; returns what it said. Raises CannotBuild."""
     environ = {**os.environ, "CI": "1", "NO_COLOR": "1", "NO_UPDATE_NOTIFIER": "1"}
     if Path(npm[0]).name == "node":
         # What npm starts looks for node on PATH.
@@ -117,7 +137,7 @@ def _run(npm: Sequence[str], words: Sequence[str], ui: Path) -> None:
     try:
         done = subprocess.run(
             [*npm, *words],
-            cwd=ui,
+            cwd=folder,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -131,14 +151,15 @@ def _run(npm: Sequence[str], words: Sequence[str], ui: Path) -> None:
     except OSError as error:
         raise CannotBuild(f"npm does not run: {error}; install {NODE_NEEDED}") from error
     if done.returncode != 0:
-        raise CannotBuild(_why(words[0], done.stdout))
+        raise _failure(words[0], done.stdout)
+    return done.stdout
 
 
-def _why(word: str, said: str) -> str:
+def _failure(word: str, said: str) -> CannotBuild:
     if _UNREACHABLE.search(said):
-        return (
+        return Unreachable(
             "the npm registry cannot be reached; check the network (or npm's proxy settings), then try again"
         )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower()] or lines or ["it said nothing"]
-    return f"npm {word} failed: {telling[0][:300]}"
+    return CannotBuild(f"npm {word} failed: {telling[0][:300]}")

@@ -13,5 +13,5 @@ export default defineConfig({
     sourcemap: false,
   },
   server: { proxy: { "/api": { target: "http://127.0.0.1:4180", ws: true } } },
-  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+  test: { environment: "happy-dom", include: ["src/**/*.test.ts"], restoreMocks: true },
 });

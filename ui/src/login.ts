@@ -1,9 +1,11 @@
 /** Signing in and out. */
 import { api, got, Refused, told } from "./api/client";
-import { setSession, signedOut, takeCode } from "./session";
+import { queries } from "./queries";
+import { setSession, signedOut, straightenAddress, takeCode } from "./session";
 
 /** At the start of the page: by the code in the address, else by the cookie that is there, or not. */
 export async function begin(): Promise<void> {
+  straightenAddress();
   const code = takeCode();
   if (code) {
     // A code that is not right, on a page that is signed in already, changes nothing.
@@ -19,6 +21,8 @@ export async function begin(): Promise<void> {
 export async function signIn(code: string): Promise<string> {
   try {
     const me = await got(api.POST("/api/v1/login", { body: { code: code.trim() } }));
+    // Whoever was signed in before may have seen more.
+    queries.clear();
     setSession({ is: "in", me });
     return "";
   } catch (error) {

@@ -1,5 +1,6 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { Refused } from "./api/client";
 import { App } from "./app";
 import { begin } from "./login";
 import "./styles.css";
@@ -9,7 +10,12 @@ void begin();
 window.addEventListener("hashchange", () => {
   if (window.location.hash.startsWith("#login=")) void begin();
 });
-createRoot(document.getElementById("root")!).render(
+createRoot(document.getElementById("root")!, {
+  // What the server refused is shown where it was asked; only our own mistakes belong into the console.
+  onCaughtError: (error) => {
+    if (!(error instanceof Refused)) console.error(error);
+  },
+}).render(
   <StrictMode>
     <App />
   </StrictMode>,

@@ -33,11 +33,21 @@ export function useSession(): Session {
   return useSyncExternalStore(subscribeSession, currentSession);
 }
 
+/** An address of `//host` would be another site's to everything that takes it as one; here it is a page. */
+export function straightenAddress(): void {
+  const { pathname, search, hash } = window.location;
+  if (/^\/[/\\]/.test(pathname)) show(pathname.replace(/^[/\\]+/, "/") + search + hash);
+}
+
+function show(path: string): void {
+  history.replaceState(history.state, "", window.location.origin + path);
+}
+
 /** The code in `#login=CODE`, taken out of the address and of the history at once. */
 export function takeCode(): string | null {
   const found = /^#login=(.+)$/.exec(window.location.hash);
   if (!found) return null;
-  history.replaceState(history.state, "", window.location.pathname + window.location.search);
+  show(window.location.pathname + window.location.search);
   try {
     return decodeURIComponent(found[1]!);
   } catch {

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from podium.engine.commands import AddProject, DefineAgent, OpenTask
+from podium.engine.commands import AddProject, CheckBody, DefineAgent, OpenTask
 from podium.engine.inbox import AnswerInquiry
 from podium.engine.talk import SendMessage
 from podium.kernel import nouns
@@ -51,6 +51,7 @@ def _state(word: Word, reason: str = "", by: str = "engine") -> State[Word]:
 
 
 _CHECK = nouns.Check(name="tests", argv=("pytest", "-q"))
+_ASKED = CheckBody(name="tests", argv=("pytest", "-q"))
 _PASSED = nouns.CheckResult(name="tests", verdict=Verdict.PASS, exit_code=0, duration_s=1.25)
 _AGENT = nouns.Agent(name="claude", harness="claude_code")
 _EFFECT = effect_of(
@@ -58,10 +59,10 @@ _EFFECT = effect_of(
 )
 
 BODIES: tuple[Struct, ...] = (
-    OpenTask(prompt="Make the failing test pass.", project="shop", checks=(_CHECK,)),
+    OpenTask(prompt="Make the failing test pass.", project="shop", checks=(_ASKED,)),
     SendMessage(text="Leave the public names as they are."),
     AnswerInquiry(decision=Decision.DENY, reason="use the test database"),
-    AddProject(name="shop", repository="https://git.example.org/shop.git", target="main", checks=(_CHECK,)),
+    AddProject(name="shop", repository="https://git.example.org/shop.git", target="main", checks=(_ASKED,)),
     DefineAgent(harness="claude_code", permissions=nouns.Permissions.ASK),
     MakeToken(name="night-shift", kind=Kind.OPERATOR, projects=("shop",), expires_in_s=86_400.0),
 )

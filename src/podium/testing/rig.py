@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import anyio.abc
 import anyio.to_thread
+import msgspec
 
 from podium.bus.inprocess import InProcessBus
 from podium.engine import commands
@@ -118,7 +119,7 @@ class Rig:
         ask = commands.DefineAgent(
             harness=agent.harness,
             options=agent.options,
-            limits=agent.limits,
+            limits=commands.LimitsBody(**msgspec.structs.asdict(agent.limits)),
             env=agent.env,
             permissions=agent.permissions,
         )

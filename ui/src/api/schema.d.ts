@@ -64,7 +64,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The bytes of an artifact, as a download. */
+        /** The bytes of an artifact, as a download; with a `Range` header a part of them (206). */
         get: operations["get_artifacts_id"];
         /** Store bytes; refused when they are not what the id says. */
         put: operations["put_artifacts_id"];
@@ -219,7 +219,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the server answers. Reveals nothing. */
+        /** Whether the server works: 503 while its database is away. Reveals nothing. */
         get: operations["get_health"];
         put?: never;
         post?: never;
@@ -845,10 +845,27 @@ export interface components {
             type: "access.refused";
             within_s: number;
         };
-        /** AddProject */
+        /**
+         * AddProject
+         * @example {
+         *       "checks": [
+         *         {
+         *           "argv": [
+         *             "pytest",
+         *             "-q"
+         *           ],
+         *           "name": "tests",
+         *           "timeout_s": 600
+         *         }
+         *       ],
+         *       "name": "shop",
+         *       "repository": "https://git.example.org/shop.git",
+         *       "target": "main"
+         *     }
+         */
         AddProject: {
             /** @default [] */
-            checks: components["schemas"]["Check"][];
+            checks: components["schemas"]["CheckBody"][];
             /** @default null */
             max_running: number | null;
             name: string;
@@ -860,6 +877,24 @@ export interface components {
         /**
          * Agent
          * @description A named configuration, never a process.
+         * @example {
+         *       "env": [],
+         *       "harness": "claude_code",
+         *       "instructions": "",
+         *       "limits": {
+         *         "ask_s": 86400,
+         *         "grace_s": 5,
+         *         "idle_s": 1800,
+         *         "output_bytes": 2147483648,
+         *         "run_s": 14400
+         *       },
+         *       "login": "user",
+         *       "mcp_servers": [],
+         *       "model": "",
+         *       "name": "claude",
+         *       "options": {},
+         *       "permissions": "edit"
+         *     }
          */
         Agent: {
             /** @default [] */
@@ -917,6 +952,10 @@ export interface components {
         /**
          * AnswerInquiry
          * @description Body of `POST /inquiries/{id}/answer`. The reason is given to the model as the person's words.
+         * @example {
+         *       "decision": "deny",
+         *       "reason": "use the test database"
+         *     }
          */
         AnswerInquiry: {
             decision: components["schemas"]["Decision"];
@@ -926,10 +965,35 @@ export interface components {
         /**
          * Artifact
          * @description Content-addressed output; the id is the SHA-256 of the bytes.
+         * @example {
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "id": "artifact_2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+         *       "media_type": "text/plain",
+         *       "name": "hello.txt",
+         *       "size": 5
+         *     }
          */
         Artifact: {
             created_at: string;
             id: string;
+            media_type: string;
+            name: string;
+            size: number;
+        };
+        /**
+         * Attach
+         * @description A file for an agent: bytes that were stored before, and the name under which it finds them.
+         */
+        Attach: {
+            artifact: string;
+            name: string;
+        };
+        /**
+         * Attachment
+         * @description A file that a Task was given.
+         */
+        Attachment: {
+            artifact: string;
             media_type: string;
             name: string;
             size: number;
@@ -952,6 +1016,49 @@ export interface components {
         /**
          * Change
          * @description What a Run produced: reviewed, applied and landed as one.
+         * @example {
+         *       "additions": 12,
+         *       "applied_at": null,
+         *       "base": "52937f924be82ca0f1b902a5bc2cbe2390baf6e0",
+         *       "branch": "podium/sbqm-make-the-failing",
+         *       "bundle": "artifact_2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+         *       "checks": [
+         *         {
+         *           "detail": "",
+         *           "duration_s": 1.25,
+         *           "exit_code": 0,
+         *           "name": "tests",
+         *           "output": null,
+         *           "verdict": "pass"
+         *         }
+         *       ],
+         *       "commits": 1,
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "deletions": 3,
+         *       "drift": [],
+         *       "files": 2,
+         *       "id": "change_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "leftover": false,
+         *       "project_id": "project_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "repository": "https://git.example.org/shop.git",
+         *       "run_id": "run_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "snapshot": null,
+         *       "state": {
+         *         "evidence": {
+         *           "at": "2026-11-28T09:30:00.250000Z",
+         *           "detail": "",
+         *           "seq": 4711,
+         *           "source": "engine"
+         *         },
+         *         "reason": "",
+         *         "since": "2026-11-28T09:30:00.250000Z",
+         *         "word": "proposed"
+         *       },
+         *       "target": null,
+         *       "task_id": "task_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "tip": "9c1185a5c5e9fc54612808977ee8f548b2258d31",
+         *       "title": "Make the failing test pass."
+         *     }
          */
         Change: {
             additions: number;
@@ -1021,6 +1128,16 @@ export interface components {
             /** @default 600 */
             timeout_s: number;
         };
+        /**
+         * CheckBody
+         * @description A Check as it is asked for, where an unknown member is a mistake; stored and sent it is passed over.
+         */
+        CheckBody: {
+            argv: string[];
+            name: string;
+            /** @default 600 */
+            timeout_s: number;
+        };
         /** CheckFinished */
         CheckFinished: {
             result: components["schemas"]["CheckResult"];
@@ -1043,6 +1160,16 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
         };
         /**
+         * DatabaseReturned
+         * @description The server writes again after its database was away.
+         */
+        DatabaseReturned: {
+            away_s: number;
+            lost_events: number;
+            /** @enum {unknown} */
+            type: "database.returned";
+        };
+        /**
          * Decision
          * @enum {unknown}
          */
@@ -1050,6 +1177,11 @@ export interface components {
         /**
          * DefineAgent
          * @description Body of `PUT /agents/{name}`.
+         * @example {
+         *       "harness": "claude_code",
+         *       "options": {},
+         *       "permissions": "ask"
+         *     }
          */
         DefineAgent: {
             /** @default [] */
@@ -1066,11 +1198,11 @@ export interface components {
              *       "run_s": 14400
              *     }
              */
-            limits: components["schemas"]["Limits"];
+            limits: components["schemas"]["LimitsBody"];
             /** @default user */
             login: string;
             /** @default [] */
-            mcp_servers: components["schemas"]["McpServer"][];
+            mcp_servers: components["schemas"]["McpServerBody"][];
             /** @default  */
             model: string;
             /** @default {} */
@@ -1127,6 +1259,14 @@ export interface components {
         /**
          * ErrorAnswer
          * @description Every failure. `code` is stable, `message` is for people, `hint` says what to do next.
+         * @example {
+         *       "error": {
+         *         "code": "not_found",
+         *         "details": {},
+         *         "hint": "list them with: podium tasks list",
+         *         "message": "there is no task task_01m8gnyg61kg76ay99fn6ssbqm"
+         *       }
+         *     }
          */
         ErrorAnswer: {
             error: components["schemas"]["ErrorBody"];
@@ -1204,6 +1344,45 @@ export interface components {
         /**
          * Inquiry
          * @description Waits for a person as long as it is open, through every restart; `expires_at` denies it.
+         * @example {
+         *       "agent": "claude",
+         *       "answer": null,
+         *       "call_id": "",
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "delivered_at": null,
+         *       "effect": {
+         *         "command": "make clean",
+         *         "cwd": "/w",
+         *         "digest": "eb5e77dec1eaaad8355c670e063013e7d197b3a0ae5e2a43f7f4114353464c57",
+         *         "input": {
+         *           "command": "make clean"
+         *         },
+         *         "kind": "command",
+         *         "tool": "Bash"
+         *       },
+         *       "expires_at": "2026-11-28T09:30:00.250000Z",
+         *       "id": "inquiry_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "kind": "permission",
+         *       "project_id": null,
+         *       "reply_token": "4b1c",
+         *       "risk": "medium",
+         *       "run_id": "run_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "session_id": null,
+         *       "state": {
+         *         "evidence": {
+         *           "at": "2026-11-28T09:30:00.250000Z",
+         *           "detail": "",
+         *           "seq": 4711,
+         *           "source": "engine"
+         *         },
+         *         "reason": "",
+         *         "since": "2026-11-28T09:30:00.250000Z",
+         *         "word": "open"
+         *       },
+         *       "task_id": "task_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "title": "Make the failing test pass.",
+         *       "why": "to build afresh"
+         *     }
          */
         Inquiry: {
             agent: string;
@@ -1336,6 +1515,22 @@ export interface components {
             run_s: number;
         };
         /**
+         * LimitsBody
+         * @description Limits as they are asked for.
+         */
+        LimitsBody: {
+            /** @default 86400 */
+            ask_s: number;
+            /** @default 5 */
+            grace_s: number;
+            /** @default 1800 */
+            idle_s: number;
+            /** @default 2147483648 */
+            output_bytes: number;
+            /** @default 14400 */
+            run_s: number;
+        };
+        /**
          * Listed[Agent]
          * @description Part of a list; `next` goes into `after` of the following request, null at the end.
          */
@@ -1437,12 +1632,14 @@ export interface components {
         };
         /**
          * LoginCode
-         * @description `path`, on this server's address, signs a browser in: once, within `expires_in_s`.
+         * @description `path`, on this server's address, signs a browser in: once, within `expires_in_s`. `public_url`: that
+         *         address, for those who come from elsewhere.
          */
         LoginCode: {
             code: string;
             expires_in_s: number;
             path: string;
+            public_url: string | null;
         };
         /**
          * MadeToken
@@ -1455,6 +1652,14 @@ export interface components {
         /**
          * MakeToken
          * @description Body of `POST /tokens`. What is left out is as wide as the maker's own token and the kind allow.
+         * @example {
+         *       "expires_in_s": 86400,
+         *       "kind": "operator",
+         *       "name": "night-shift",
+         *       "projects": [
+         *         "shop"
+         *       ]
+         *     }
          */
         MakeToken: {
             /** @default null */
@@ -1485,6 +1690,21 @@ export interface components {
             url: string;
         };
         /**
+         * McpServerBody
+         * @description An McpServer as it is asked for.
+         */
+        McpServerBody: {
+            /** @default [] */
+            argv: string[];
+            name: string;
+            /** @default {} */
+            secrets: {
+                [key: string]: string;
+            };
+            /** @default  */
+            url: string;
+        };
+        /**
          * Me
          * @description Who asks. `projects` null: all. `task_id`: seen beside them.
          */
@@ -1501,6 +1721,26 @@ export interface components {
         /**
          * Message
          * @description What a person says to an agent that works. Delivered exactly once: its id travels with it.
+         * @example {
+         *       "by": "owner",
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "id": "message_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "mode": "steer",
+         *       "run_id": "run_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "state": {
+         *         "evidence": {
+         *           "at": "2026-11-28T09:30:00.250000Z",
+         *           "detail": "",
+         *           "seq": 4711,
+         *           "source": "engine"
+         *         },
+         *         "reason": "",
+         *         "since": "2026-11-28T09:30:00.250000Z",
+         *         "word": "completed"
+         *       },
+         *       "task_id": "task_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "text": "Leave the public names."
+         *     }
          */
         Message: {
             by: string;
@@ -1601,14 +1841,30 @@ export interface components {
         /**
          * OpenTask
          * @description Body of `POST /tasks`. `project` is an id or a name; its repository, target and checks are defaults.
+         * @example {
+         *       "checks": [
+         *         {
+         *           "argv": [
+         *             "pytest",
+         *             "-q"
+         *           ],
+         *           "name": "tests",
+         *           "timeout_s": 600
+         *         }
+         *       ],
+         *       "project": "shop",
+         *       "prompt": "Make the failing test pass."
+         *     }
          */
         OpenTask: {
             /** @default null */
             agent: string | null;
+            /** @default [] */
+            attachments: components["schemas"]["Attach"][];
             /** @default null */
             base: string | null;
             /** @default null */
-            checks: components["schemas"]["Check"][] | null;
+            checks: components["schemas"]["CheckBody"][] | null;
             /** @default false */
             fork: boolean;
             /** @default null */
@@ -1683,6 +1939,16 @@ export interface components {
         /**
          * Project
          * @description Owns a repository and its policies.
+         * @example {
+         *       "checks": [],
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "id": "project_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "max_running": null,
+         *       "name": "shop",
+         *       "repository": "https://git.example.org/shop.git",
+         *       "target": "main",
+         *       "trusted_files": {}
+         *     }
          */
         Project: {
             /** @default [] */
@@ -1732,7 +1998,7 @@ export interface components {
         RecordedEvent: {
             at: string;
             by: string;
-            event: components["schemas"]["ServerStarted"] | components["schemas"]["ServerStopAsked"] | components["schemas"]["TokenMade"] | components["schemas"]["TokenRotated"] | components["schemas"]["TokenRevoked"] | components["schemas"]["AccessRefused"] | components["schemas"]["ProjectAdded"] | components["schemas"]["ProjectChanged"] | components["schemas"]["ProjectRemoved"] | components["schemas"]["AgentDefined"] | components["schemas"]["AgentRemoved"] | components["schemas"]["WorkerJoined"] | components["schemas"]["WorkerLeft"] | components["schemas"]["TaskOpened"] | components["schemas"]["TaskStarted"] | components["schemas"]["TaskRequeued"] | components["schemas"]["TaskCancelRequested"] | components["schemas"]["TaskDone"] | components["schemas"]["TaskFailed"] | components["schemas"]["TaskCancelled"] | components["schemas"]["RunQueued"] | components["schemas"]["RunLeased"] | components["schemas"]["RunStarting"] | components["schemas"]["RunStarted"] | components["schemas"]["RunAdopted"] | components["schemas"]["RunSessionKnown"] | components["schemas"]["RunCancelRequested"] | components["schemas"]["RunPaused"] | components["schemas"]["RunContinued"] | components["schemas"]["RunFinishing"] | components["schemas"]["RunSucceeded"] | components["schemas"]["RunFailed"] | components["schemas"]["RunCancelled"] | components["schemas"]["RunLost"] | components["schemas"]["RunModelChanged"] | components["schemas"]["RunOutputKept"] | components["schemas"]["CheckFinished"] | components["schemas"]["RunSaid"] | components["schemas"]["RunThought"] | components["schemas"]["_RunToolCalled"] | components["schemas"]["RunToolReturned"] | components["schemas"]["RunAsked"] | components["schemas"]["RunAskWithdrawn"] | components["schemas"]["RunUsed"] | components["schemas"]["RunNoticed"] | components["schemas"]["SessionOpened"] | components["schemas"]["SessionJoined"] | components["schemas"]["MessageSent"] | components["schemas"]["MessageDelivered"] | components["schemas"]["MessageStarted"] | components["schemas"]["MessageCompleted"] | components["schemas"]["MessageRequeued"] | components["schemas"]["MessageUndelivered"] | components["schemas"]["InquiryOpened"] | components["schemas"]["InquiryAnswered"] | components["schemas"]["InquiryExpired"] | components["schemas"]["InquiryWithdrawn"] | components["schemas"]["InquiryDelivered"] | components["schemas"]["GrantCreated"] | components["schemas"]["GrantUsed"] | components["schemas"]["ChangeDrafted"] | components["schemas"]["ChangeProposed"] | components["schemas"]["ChangeApplied"];
+            event: components["schemas"]["ServerStarted"] | components["schemas"]["DatabaseReturned"] | components["schemas"]["ServerStopAsked"] | components["schemas"]["AccessRefused"] | components["schemas"]["TokenMade"] | components["schemas"]["TokenRotated"] | components["schemas"]["TokenRevoked"] | components["schemas"]["ProjectAdded"] | components["schemas"]["ProjectChanged"] | components["schemas"]["ProjectRemoved"] | components["schemas"]["AgentDefined"] | components["schemas"]["AgentRemoved"] | components["schemas"]["WorkerJoined"] | components["schemas"]["WorkerLeft"] | components["schemas"]["TaskOpened"] | components["schemas"]["TaskStarted"] | components["schemas"]["TaskRequeued"] | components["schemas"]["TaskCancelRequested"] | components["schemas"]["TaskDone"] | components["schemas"]["TaskFailed"] | components["schemas"]["TaskCancelled"] | components["schemas"]["RunQueued"] | components["schemas"]["RunLeased"] | components["schemas"]["RunStarting"] | components["schemas"]["RunStarted"] | components["schemas"]["RunAdopted"] | components["schemas"]["RunSessionKnown"] | components["schemas"]["RunCancelRequested"] | components["schemas"]["RunPaused"] | components["schemas"]["RunContinued"] | components["schemas"]["RunFinishing"] | components["schemas"]["RunSucceeded"] | components["schemas"]["RunFailed"] | components["schemas"]["RunCancelled"] | components["schemas"]["RunLost"] | components["schemas"]["RunModelChanged"] | components["schemas"]["RunOutputKept"] | components["schemas"]["CheckFinished"] | components["schemas"]["RunSaid"] | components["schemas"]["RunThought"] | components["schemas"]["_RunToolCalled"] | components["schemas"]["RunToolReturned"] | components["schemas"]["RunAsked"] | components["schemas"]["RunAskWithdrawn"] | components["schemas"]["RunUsed"] | components["schemas"]["RunNoticed"] | components["schemas"]["SessionOpened"] | components["schemas"]["SessionJoined"] | components["schemas"]["MessageSent"] | components["schemas"]["MessageDelivered"] | components["schemas"]["MessageStarted"] | components["schemas"]["MessageCompleted"] | components["schemas"]["MessageRequeued"] | components["schemas"]["MessageUndelivered"] | components["schemas"]["InquiryOpened"] | components["schemas"]["InquiryAnswered"] | components["schemas"]["InquiryExpired"] | components["schemas"]["InquiryWithdrawn"] | components["schemas"]["InquiryDelivered"] | components["schemas"]["GrantCreated"] | components["schemas"]["GrantUsed"] | components["schemas"]["ChangeDrafted"] | components["schemas"]["ChangeProposed"] | components["schemas"]["ChangeApplied"];
             seq: number;
             v: number;
         };
@@ -1750,6 +2016,79 @@ export interface components {
         /**
          * Run
          * @description One attempt at a Task by one Agent in one Workspace, under a lease with a fence.
+         * @example {
+         *       "affinity": null,
+         *       "agent": {
+         *         "env": [],
+         *         "harness": "claude_code",
+         *         "instructions": "",
+         *         "limits": {
+         *           "ask_s": 86400,
+         *           "grace_s": 5,
+         *           "idle_s": 1800,
+         *           "output_bytes": 2147483648,
+         *           "run_s": 14400
+         *         },
+         *         "login": "user",
+         *         "mcp_servers": [],
+         *         "model": "",
+         *         "name": "claude",
+         *         "options": {},
+         *         "permissions": "edit"
+         *       },
+         *       "attempt": 1,
+         *       "base_commit": "52937f924be82ca0f1b902a5bc2cbe2390baf6e0",
+         *       "branch": "podium/sbqm-make-the-failing",
+         *       "cancel": null,
+         *       "checks": [],
+         *       "continues": null,
+         *       "conversation_id": null,
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "ended_at": "2026-11-28T09:30:00.250000Z",
+         *       "err": null,
+         *       "fence": 1,
+         *       "fork": false,
+         *       "id": "run_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "isolation": "bare",
+         *       "out": null,
+         *       "outcome": {
+         *         "detail": "",
+         *         "exit_code": 0,
+         *         "lost": false,
+         *         "reason": "completed",
+         *         "resets_at": null,
+         *         "structured": null,
+         *         "succeeded": true
+         *       },
+         *       "pid": null,
+         *       "priority": 0,
+         *       "project_id": "project_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "resume_of": null,
+         *       "session_id": null,
+         *       "start": null,
+         *       "started_at": "2026-11-28T09:30:00.250000Z",
+         *       "state": {
+         *         "evidence": {
+         *           "at": "2026-11-28T09:30:00.250000Z",
+         *           "detail": "",
+         *           "seq": 4711,
+         *           "source": "engine"
+         *         },
+         *         "reason": "completed",
+         *         "since": "2026-11-28T09:30:00.250000Z",
+         *         "word": "succeeded"
+         *       },
+         *       "task_id": "task_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "usage": {
+         *         "cached_tokens": 0,
+         *         "cost_usd": null,
+         *         "input_tokens": 0,
+         *         "output_tokens": 0
+         *       },
+         *       "worker_id": null,
+         *       "workspace": "",
+         *       "workspace_of": "run_01m8gnyg61kg76ay99fn6ssbqm"
+         *     }
          */
         Run: {
             /** @default null */
@@ -2069,6 +2408,9 @@ export interface components {
         /**
          * SendMessage
          * @description Body of `POST /tasks/{id}/messages`. `mode` None: the usual one of the agent's program.
+         * @example {
+         *       "text": "Leave the public names as they are."
+         *     }
          */
         SendMessage: {
             /** @default null */
@@ -2169,6 +2511,8 @@ export interface components {
          */
         ShownTask: {
             agent: string;
+            /** @default [] */
+            attachments: components["schemas"]["Attachment"][];
             /** @default null */
             base: string | null;
             /** @default null */
@@ -2319,9 +2663,65 @@ export interface components {
         /**
          * Task
          * @description Something somebody wants done; outlives attempts. The prompt is stored beside it, never in lists.
+         * @example {
+         *       "agent": "claude",
+         *       "attachments": [],
+         *       "base": null,
+         *       "cancel": null,
+         *       "change_id": "change_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "checks": [
+         *         {
+         *           "argv": [
+         *             "pytest",
+         *             "-q"
+         *           ],
+         *           "name": "tests",
+         *           "timeout_s": 600
+         *         }
+         *       ],
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "fork": false,
+         *       "id": "task_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "output_schema": null,
+         *       "priority": 0,
+         *       "project_id": "project_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "repository": "https://git.example.org/shop.git",
+         *       "reruns": 0,
+         *       "retry_of": null,
+         *       "run_id": "run_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "session_id": null,
+         *       "snapshot": null,
+         *       "source": "api",
+         *       "state": {
+         *         "evidence": {
+         *           "at": "2026-11-28T09:30:00.250000Z",
+         *           "detail": "",
+         *           "seq": 4711,
+         *           "source": "engine"
+         *         },
+         *         "reason": "",
+         *         "since": "2026-11-28T09:30:00.250000Z",
+         *         "word": "done"
+         *       },
+         *       "status": {
+         *         "evidence": {
+         *           "at": "2026-11-28T09:30:00.250000Z",
+         *           "detail": "",
+         *           "seq": 4711,
+         *           "source": "engine"
+         *         },
+         *         "reason": "",
+         *         "since": "2026-11-28T09:30:00.250000Z",
+         *         "word": "review"
+         *       },
+         *       "target": null,
+         *       "title": "Make the failing test pass."
+         *     }
          */
         Task: {
             agent: string;
+            /** @default [] */
+            attachments: components["schemas"]["Attachment"][];
             /** @default null */
             base: string | null;
             /** @default null */
@@ -2427,6 +2827,29 @@ export interface components {
          *
          *         projects: None sees everything. run_id, fence: it dies with that run, or when the run is given out again.
          *         session: a browser holds it, in a cookie. `parent`: the token it was made with; ends with it.
+         * @example {
+         *       "by": "owner",
+         *       "created_at": "2026-11-28T09:30:00.250000Z",
+         *       "depth": 1,
+         *       "expires_at": null,
+         *       "fence": 0,
+         *       "id": "token_01m8gnyg61kg76ay99fn6ssbqm",
+         *       "kind": "operator",
+         *       "name": "night-shift",
+         *       "parent": null,
+         *       "projects": [
+         *         "project_01m8gnyg61kg76ay99fn6ssbqm"
+         *       ],
+         *       "revoked_at": null,
+         *       "rotated_at": null,
+         *       "run_id": null,
+         *       "session": false,
+         *       "task_id": null,
+         *       "verbs": [
+         *         "read",
+         *         "work"
+         *       ]
+         *     }
          */
         Token: {
             by: string;
@@ -2589,7 +3012,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -2722,7 +3145,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
                 task?: string | null;
             };
             header?: never;
@@ -2770,6 +3193,27 @@ export interface operations {
                 content: {
                     "application/octet-stream": unknown;
                 };
+            };
+            /** @description The part that was asked for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It has not changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It has no such part. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Refused or failed. */
             default: {
@@ -2857,7 +3301,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
                 task?: string | null;
             };
             header?: never;
@@ -3019,8 +3463,8 @@ export interface operations {
     get_events: {
         parameters: {
             query?: {
-                after?: string | null;
-                before?: string | null;
+                after?: string;
+                before?: string;
                 task?: string | null;
                 run?: string | null;
                 type?: string | null;
@@ -3055,7 +3499,7 @@ export interface operations {
     get_events_stream: {
         parameters: {
             query?: {
-                after?: string | null;
+                after?: string;
                 task?: string | null;
                 run?: string | null;
                 type?: string | null;
@@ -3091,7 +3535,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
                 task?: string | null;
             };
             header?: never;
@@ -3153,7 +3597,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
                 state?: ("answered" | "expired" | "open" | "withdrawn") | null;
                 task?: string | null;
                 run?: string | null;
@@ -3436,7 +3880,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -3639,7 +4083,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
                 task?: string | null;
                 open?: boolean;
             };
@@ -3801,7 +4245,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
                 task?: string | null;
             };
             header?: never;
@@ -3927,7 +4371,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
                 status?: ("cancelled" | "done" | "failed" | "needs you" | "queued" | "review" | "running" | "unknown") | null;
                 project?: string | null;
             };
@@ -4101,7 +4545,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
             };
             header?: never;
             path: {
@@ -4275,7 +4719,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -4443,7 +4887,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                after?: string | null;
+                after?: string;
             };
             header?: never;
             path?: never;
