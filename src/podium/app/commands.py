@@ -7,6 +7,7 @@ import logging.handlers
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import anyio
 import click
 
 from podium.app.background import end_server, start_detached
-from podium.app.home import Home
+from podium.app.home import Home, hint_beside
 from podium.app.upkeep import backup, migrate
 from podium.cli.errors import run as run_group
 from podium.cli.main import build
@@ -68,16 +69,25 @@ def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:
 @click.option("--public-url", help="How it is reached from elsewhere: https://podium.example.org.")
 @click.option("--port", type=int, help="Port; without it 4180 or the next free one.")
 @click.option("--capacity", type=int, help="Runs at once on this machine.")
+@click.option("--beside", metavar="PATH", help="Follow the server whose bus.sock that is, as a gateway.")
 @click.option("--worker/--no-worker", "works", default=None, help="Whether this process also runs agents.")
 def up(detach: bool, **flags: Any) -> None:
-    """Start the server (and its worker) on this machine."""
+    """Start the server (and its worker) on this machine.
+
+    With --beside: a further gateway to the server that runs on another home and has the same database_url.
+    """
     works = flags.pop("works")
+    if flags["beside"] is not None:
+        flags["beside"] = str(Path(flags["beside"]).expanduser().absolute())
     home, settings = _settings(flags | {"worker": works})
     if detach:
         given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
         words = [f"--{name}={value}" for name, value in given.items()]
         words += [] if works is None else ["--worker" if works else "--no-worker"]
         server = start_detached(home.path, words)
+        if server.beside is not None:
+            click.echo(hint_beside(home, server.url, server.beside))
+            return
         with Client.from_home(home.path) as client:
             code = client.login_code()
         click.echo(
@@ -85,13 +95,20 @@ def up(detach: bool, **flags: Any) -> None:
         )
         click.echo(f"Open {code.public_url or server.url}{code.path}")
         return
-    from podium.app.daemon import Daemon
-
     home.open()
     _log_to(home.log if not sys.stderr.isatty() else None, settings)
-    daemon = Daemon(home, settings)
-    anyio.run(daemon.run, click.echo)
+    anyio.run(_serving(home, settings), click.echo)
     _stop_listening()
+
+
+def _serving(home: Home, settings: Settings) -> Callable[[Callable[[str], None]], Awaitable[None]]:
+    if settings.beside is not None:
+        from podium.app.following import Following
+
+        return Following(home, settings, Path(settings.beside)).run
+    from podium.app.daemon import Daemon
+
+    return Daemon(home, settings).run
 
 
 @click.command()

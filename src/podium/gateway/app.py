@@ -18,8 +18,11 @@ from podium.engine.engine import Engine
 from podium.gateway import stream
 from podium.gateway.alarm import Alarms
 from podium.gateway.api import Api
+from podium.gateway.beside import passing_on
+from podium.gateway.carry import Carrier
 from podium.gateway.errors import on_exception, on_http_exception, on_podium_error
 from podium.gateway.guard import Guard
+from podium.gateway.main_server import MainServer
 from podium.gateway.openapi import PREFIX
 from podium.gateway.rest import (
     agents,
@@ -53,15 +56,17 @@ class Gateway:
     """The ASGI application. `stopping()` ends every stream and long poll; call it before a server waits
     for its requests to end."""
 
-    def __init__(self, engine: Engine, store: Store, settings: GatewaySettings) -> None:
+    def __init__(
+        self, engine: Engine | None, store: Store, settings: GatewaySettings, main: MainServer | None = None
+    ) -> None:
         self.settings = settings
-        self._api = Api(engine, store, settings)
-        engine.on_partial = self._api.hub.hear
-        self._alarms = Alarms(store)
+        self._api = Api(engine, store, settings, main)
+        self._alarms = Alarms(store, main)
         self.litestar = Litestar(
             [Router(PREFIX, route_handlers=[route for room in ROOMS for route in room.ROUTES])],
             state=State({"api": self._api}),
             guards=[may],
+            before_request=passing_on(self._api),
             lifespan=[self._lifespan],
             exception_handlers={
                 PodiumError: on_podium_error,
@@ -82,6 +87,10 @@ class Gateway:
             methods_at=Methods(self.litestar),
         )
         self._api.punish = self._guarded.punish
+        self._carrier = Carrier(self.litestar, self._guarded, settings, self._alarms)
+        if engine is not None:
+            engine.on_partial = self._api.hub.hear
+            engine.on_command = self._carrier
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guarded(scope, receive, send)
@@ -99,6 +108,7 @@ class Gateway:
         async with anyio.create_task_group() as tasks_of_app:
             tasks_of_app.start_soon(self._api.tokens.keep_fresh)
             tasks_of_app.start_soon(self._alarms.run)
+            self._carrier.start(tasks_of_app)
             tasks_of_app.start_soon(self._api.hub.run)
             yield
             tasks_of_app.cancel_scope.cancel()
@@ -126,4 +136,9 @@ def build_app(engine: Engine, store: Store, settings: GatewaySettings) -> Gatewa
     return Gateway(engine, store, settings)
 
 
-__all__ = ["Gateway", "build_app"]
+def build_app_beside(main: MainServer, store: Store, settings: GatewaySettings) -> Gateway:
+    """The same over a store that only reads and a server that does the rest (the caller runs `main`)."""
+    return Gateway(None, store, settings, main)
+
+
+__all__ = ["Gateway", "build_app", "build_app_beside"]

@@ -31,6 +31,8 @@ MAX_SECRET = 200
 AGAIN_S = 0.5
 PRINCIPAL = "podium.principal"
 """Where the principal stands in the scope of a request."""
+SECRET = "podium.secret"  # noqa: S105 (a name)
+"""Where its secret stands there, as it was shown: what a gateway that follows passes on."""
 TOLD_BY = frozenset({"token.made", "token.rotated", "token.revoked"})
 ENDS_A_RUN = frozenset({"run.leased", "run.succeeded", "run.failed", "run.cancelled", "run.lost"})
 """Events after which a run's token is void: the run has ended, or is somebody else's now."""

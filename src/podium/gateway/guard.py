@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from podium.gateway.auth import PRINCIPAL, Principal, Tokens, bearer_of
+from podium.gateway.auth import PRINCIPAL, SECRET, Principal, Tokens, bearer_of
 from podium.gateway.body import SEND_LESS, Body
 from podium.gateway.buckets import Buckets
 from podium.gateway.cookies import CSRF_HEADER, check_own_page, secret_in
@@ -187,9 +187,16 @@ class Guard:
         client = scope.get("client")
         address = str(client[0]) if client else ""
         secret = self._secret(scope, asked)
+        scope[SECRET] = secret
+        path = scope["path"]
+        is_open = scope["type"] == "http" and (path in OPEN or not path.startswith(API))
+        return await self.admit(secret, address, is_open=is_open)
+
+    async def admit(self, secret: bytes | None, address: str, *, is_open: bool) -> Principal | None:
+        """Who that is, and that they do not ask too often. Raises Unauthorized, RateLimited."""
         if secret is None:
             self._anonymous.take(address)
-            if scope["type"] == "http" and (scope["path"] in OPEN or not scope["path"].startswith(API)):
+            if is_open:
                 return None
             raise Unauthorized(hint="send `Authorization: Bearer` with the token in $PODIUM_HOME/owner.token")
         try:

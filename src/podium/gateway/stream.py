@@ -88,6 +88,7 @@ _subscription = msgspec.json.Decoder(Subscription)
         "Events as they are committed. The header Last-Event-ID goes before `after`.",
         query=Following,
         gives=SSE,
+        here=True,
     ),
 )
 async def follow_events(request: Ask) -> Stream:
@@ -120,7 +121,7 @@ async def _lines(api: Api, place: int, wanted: Wanted, partial: bool) -> AsyncIt
         yield b"event: error\ndata: " + envelope(error) + b"\n\n"
 
 
-@websocket("/stream", opt=about("Events and text by topics, for pages."))
+@websocket("/stream", opt=about("Events and text by topics, for pages.", here=True))
 async def follow_by_socket(socket: Socket) -> None:
     api = cast("Api", socket.app.state["api"])
     principal = cast("dict[str, Any]", socket.scope)[PRINCIPAL]

@@ -38,6 +38,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the server is reached from elsewhere: https://podium.example.org."""
     database_url: str | None = None
     """`postgresql://USER@HOST:PORT/NAME`; None: the SQLite file in the home. Shown without its password."""
+    beside: str | None = None
+    """Path of `bus.sock` in the home of the server whose database this is: be a gateway that follows it."""
     worker: bool = True
     """Whether `podium up` also works itself."""
     capacity: Annotated[int, Meta(ge=1, le=10_000)] | None = None

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from podium import process
 from podium.client.api import Client
+from podium.client.pages import Follows
 from podium.kernel.database_url import shown_database_url
 from podium.kernel.errors import PodiumError
 from podium.local.programs import State, look
@@ -159,16 +160,29 @@ def _cgroup_leaf() -> bool:
         return False
 
 
+_STEPS = {True: "start one: podium worker", False: "start one on the home of the main server: podium worker"}
+
+
+def _followed(found: Follows) -> Finding:
+    away = "" if found.answers else ", which does not answer"
+    step = "" if found.answers else "see to it on its home: podium status"
+    return Finding(
+        id="main-server", ok=found.answers, found=f"followed at {found.main}{away}", next_step=step
+    )
+
+
 def _server(home: Path) -> Iterator[Finding]:
     try:
         with Client.from_home(home) as client:
             status = client.status()
             yield Finding(id="server", ok=True, found=f"{client.url}, version {status.version}")
+            if status.follows is not None:
+                yield _followed(status.follows)
             yield Finding(
                 id="workers",
                 ok=status.workers_connected > 0,
                 found=f"{status.workers_connected} connected, {status.capacity} slots",
-                next_step="" if status.workers_connected else "start one: podium worker",
+                next_step="" if status.workers_connected else _STEPS[status.follows is None],
             )
     except PodiumError as error:
         yield Finding(id="server", ok=None, found=error.message, next_step=error.hint or "podium up")

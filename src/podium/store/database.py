@@ -83,6 +83,8 @@ class Seat(ABC):
     """
 
     connection: Connection
+    epoch: str | None = None
+    """What this Writer marks a shared database with (`meta.epoch_of`); None where nobody else could look."""
 
     @abstractmethod
     def take(self) -> None:

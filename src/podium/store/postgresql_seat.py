@@ -60,7 +60,8 @@ def hold_alone(connection: Connection) -> None:
         if time.monotonic() >= end:
             raise Conflict(
                 f"another Podium writes to this database: {_named(holder(connection))}",
-                hint="end it first (podium down, there), or set another database_url",
+                hint="end it first (podium down, there), set another database_url, or follow it: "
+                "podium up --beside PATH, the bus.sock in its home",
             )
         time.sleep(LOOK_EVERY_S)
     connection.commit()
@@ -84,7 +85,7 @@ class PostgresqlSeat(Seat):
     def __init__(self, database: PostgresqlDatabase) -> None:
         self._database = database
         self._engine = database.writing_engine()
-        self._epoch = uuid.uuid4().hex
+        self.epoch = uuid.uuid4().hex
         self._number = 0
         self._durable_number = 0
         self._sealed: int | None = None
@@ -160,7 +161,7 @@ class PostgresqlSeat(Seat):
     # ---- inside ------------------------------------------------------------------------------------
 
     def _mark(self, number: int) -> str:
-        return f"{self._epoch} {number}"
+        return f"{self.epoch} {number}"
 
     def _settle(self, number: int | None) -> None:
         if number is not None:
@@ -173,7 +174,7 @@ class PostgresqlSeat(Seat):
         """Whether the transaction in doubt is there. What was not durable may be missing after a crash of the
         database: the marks then stand further back, and agents' output is reported again."""
         epoch, _, number = (found or "").partition(" ")
-        if epoch != self._epoch:
+        if epoch != self.epoch:
             raise Superseded(
                 f"another server wrote to {self._database.place} meanwhile; this one takes in nothing more",
                 hint="keep one of the two: podium down ends this one",

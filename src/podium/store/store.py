@@ -22,6 +22,7 @@ from podium.store import retention, schema
 from podium.store.absence import FIRST_PAUSE_S, MAX_PAUSE_S
 from podium.store.artifacts import Artifacts
 from podium.store.database import Seat, database_at
+from podium.store.keeping_up import KeepingUp
 from podium.store.meta import set_meta
 from podium.store.queries import last_seq
 from podium.store.reader import Reader
@@ -60,6 +61,9 @@ class Store:
         self.database = database_at(home, database_url, who)
         self.artifacts = Artifacts(home / "artifacts")
         self.clean = True
+        self.reads_only = False
+        self.epoch: str | None = None
+        """See `Seat.epoch`, while we have the seat."""
 
     async def open(self, version: str, *, wait_s: float = DATABASE_WAIT_S) -> None:
         """Migrate if needed and start the threads. Waits at most `wait_s` for a database that is away.
@@ -74,6 +78,7 @@ class Store:
         except BaseException:
             seat.leave()
             raise
+        self.epoch = seat.epoch
         self.ring = Ring(last_seq=first - 1)
         self.writer = Writer(self.database, seat, self.clock, self.ring, first_seq=first)
         self.reader.start()
@@ -88,22 +93,31 @@ class Store:
             try:
                 return await step()
             except Unavailable as error:
-                away = not self.writer.can_write or self.database.is_away(error.__cause__ or error)
+                cut_off = not self.reads_only and not self.writer.can_write
+                away = cut_off or self.database.is_away(error.__cause__ or error)
                 if not away or time.monotonic() >= end:
                     raise
                 await anyio.sleep(FIRST_PAUSE_S)
 
-    async def open_to_read(self) -> None:
-        """Only `reader`, `artifacts` and `follow`: for a process beside the one that writes.
+    async def open_to_read(self, *, wait_s: float = 0.0) -> None:
+        """Only `reader`, `ring`, `keep_up` and `follow`: for a process beside the one that writes.
 
-        Raises Unavailable when the database is away or not at our version: only a Writer migrates.
+        Waits at most `wait_s` for a database that is away. Raises Unavailable then, and when it is not at
+        our version: only a Writer migrates.
         """
-        await anyio.to_thread.run_sync(self.database.check)
+        self.reads_only = True
+        await self.settled(lambda: anyio.to_thread.run_sync(self.database.check), wait_s=wait_s)
         self.reader = Reader(self.database)
         self.reader.start()
+        self.ring = Ring(last_seq=await self.reader.run(last_seq))
+
+    async def keep_up(self) -> None:
+        """After `open_to_read`: publish in `ring` what others commit. Until cancelled."""
+        await KeepingUp(self).run()
 
     async def close_reading(self) -> None:
         """After `open_to_read`."""
+        self.ring.close()
         await asyncio.to_thread(self.reader.stop)
 
     def follow(self) -> AsyncIterator[int]:

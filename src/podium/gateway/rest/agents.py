@@ -28,7 +28,7 @@ from podium.store.idempotency import Answer
 from podium.store.unit import Unit
 
 
-@get("/agents", opt=about("List agents, by name from z to a.", query=Page, answer=Listed[Agent]))
+@get("/agents", opt=about("List agents, by name from z to a.", query=Page, answer=Listed[Agent], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, Page), api_of(request)
     after = None if ask.after is None else _as_name(ask.after)
@@ -37,7 +37,7 @@ async def list_them(request: Ask) -> Response[bytes]:
     )
 
 
-@get("/agents/{id:str}", opt=about("One agent, by name.", answer=Agent))
+@get("/agents/{id:str}", opt=about("One agent, by name.", answer=Agent, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     name = str(request.path_params["id"])

@@ -38,7 +38,7 @@ class _Numbered(Struct, frozen=True):
     seq: int
 
 
-@get("/events", opt=about("Events after a cursor, or up to one.", query=EventPage, answer=Events))
+@get("/events", opt=about("Events after a cursor, or up to one.", query=EventPage, answer=Events, here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, EventPage), api_of(request)
     if ask.before is not None:

@@ -112,7 +112,9 @@ async def _send(request: Ask, ask: SendMessage, raw: bytes) -> Response[bytes]:
 
 @get(
     "/tasks/{id:str}/messages",
-    opt=about("Messages to the agent of a task, newest first.", query=Page, answer=Listed[Message]),
+    opt=about(
+        "Messages to the agent of a task, newest first.", query=Page, answer=Listed[Message], here=True
+    ),
 )
 async def list_them(request: Ask) -> Response[bytes]:
     task_id, ask, api = id_of(request, "task"), query_of(request, Page), api_of(request)
@@ -132,7 +134,7 @@ class _Peeked(Struct, frozen=True):
     items: list[msgspec.Raw]
 
 
-@get("/messages/{id:str}", opt=about("One message, and what became of it.", answer=Message))
+@get("/messages/{id:str}", opt=about("One message, and what became of it.", answer=Message, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     message_id, scope = id_of(request, "message"), scope_of(request)
