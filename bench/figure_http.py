@@ -19,6 +19,9 @@ from bench.served import program, run_program, scratch
 from bench.wire import Address, Http
 from podium.kernel.ids import IdMaker
 from podium.process.clock import SystemClock
+from podium.store import schema
+from podium.store.database import database_at
+from podium.testing.databases import chosen
 
 SECONDS = 4
 CLIENTS = 16
@@ -78,17 +81,21 @@ def add_tasks(home: Path, count: int) -> None:
     ids = IdMaker(SystemClock(), os.urandom)
     doc = msgspec.json.encode(noun_task(ids))
     marker = msgspec.json.decode(doc)["id"].encode()
-    connection = sqlite3.connect(home / "podium.db", isolation_level=None, timeout=30)
-    insert = (
-        "INSERT INTO tasks (id, project_id, state, status, doc, prompt)"
-        " VALUES (?, NULL, 'queued', 'queued', ?, 'x')"
-    )
-    for start in range(0, count, CHUNK):
-        made = [ids.new("task") for _ in range(min(CHUNK, count - start))]
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(insert, [(one, doc.replace(marker, one.encode())) for one in made])
-        connection.execute("COMMIT")
-    connection.close()
+    engine = database_at(home, chosen.url(home)).writing_engine()
+    insert = schema.tasks.insert()
+    with engine.connect() as connection:
+        for start in range(0, count, CHUNK):
+            made = [ids.new("task") for _ in range(min(CHUNK, count - start))]
+            rows = [
+                {
+                    "id": one, "project_id": None, "state": "queued", "status": "queued", "prompt": "x",
+                    "doc": doc.replace(marker, one.encode()),
+                }
+                for one in made
+            ]  # fmt: skip
+            with connection.begin():
+                connection.execute(insert, rows)
+    engine.dispose()
 
 
 # ---- floors ------------------------------------------------------------------------------------------

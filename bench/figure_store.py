@@ -15,6 +15,7 @@ from bench.reports import Reports
 from bench.served import scratch
 from podium.process.clock import SystemClock
 from podium.store.store import Store
+from podium.testing.databases import chosen
 
 SECONDS = 4.0
 RUNS, EVENTS, IN_FLIGHT = 200, 200, 4
@@ -31,7 +32,7 @@ def take() -> Iterator[Figure]:
 
 
 async def _ingested_per_s(home: Path) -> float:
-    store = Store(home, SystemClock(), boot_id="bench")
+    store = Store(home, SystemClock(), boot_id="bench", database_url=chosen.url(home))
     await store.open("bench")
     try:
         sent = 0

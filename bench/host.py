@@ -1,4 +1,5 @@
-"""`python -m bench.host HOME RATE`: a daemon whose log gets RATE events a second, ingested as a worker's are.
+"""`python -m bench.host HOME RATE DATABASE_URL`: a daemon whose log gets RATE events a second, ingested as a
+worker's are. An empty word for a URL is SQLite.
 
 The reports come from inside the process, so that no agents cost processor time beside it. Ends with stdin.
 """
@@ -21,9 +22,9 @@ TICK_S = 0.02
 RUNS = 200
 
 
-async def host(home: Path, rate: int) -> None:
+async def host(home: Path, rate: int, url: str) -> None:
     """Print "healthy" once it is; serve and feed until stdin ends."""
-    daemon = Daemon(Home(home), Settings(port=0, worker=False, lease_ttl_s=3600.0))
+    daemon = Daemon(Home(home), Settings(port=0, worker=False, lease_ttl_s=3600.0, database_url=url or None))
     async with daemon.serving(), anyio.create_task_group() as tasks:
         if rate:
             # Not without need: runs of a worker that is not heard make lists look for what is unknown.
@@ -44,4 +45,4 @@ async def _feed(reports: Reports, rate: int) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(host, Path(sys.argv[1]), int(sys.argv[2]))
+    anyio.run(host, Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -7,16 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.served import program, scratch
+from podium.testing.databases import chosen
 
 
 @contextmanager
 def hosted(rate: int) -> Iterator[tuple[Path, int]]:
     """(its home, its pid) while it serves and takes in `rate` events a second."""
-    with scratch() as folder, program("host", str(folder / "home"), str(rate)) as child:
-        assert child.stdout is not None
-        if child.stdout.readline() != "healthy\n":
-            raise RuntimeError("the host did not start")
-        yield folder / "home", child.pid
-        assert child.stdin is not None
-        child.stdin.close()
-        child.wait(timeout=20)
+    with scratch() as folder:
+        home = folder / "home"
+        with program("host", str(home), str(rate), chosen.url(home) or "") as child:
+            assert child.stdout is not None
+            if child.stdout.readline() != "healthy\n":
+                raise RuntimeError("the host did not start")
+            yield home, child.pid
+            assert child.stdin is not None
+            child.stdin.close()
+            child.wait(timeout=20)

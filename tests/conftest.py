@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.databases import CHOICES, ONLY, OPTION, cluster, database, databases, is_chosen, wanted
+
+__all__ = ["cluster", "database", "databases"]
+
 MARKER = "PODIUM_TEST_SESSION"
 FOR_TESTS = "PODIUM_TEST_"
 """Settings of the tests themselves: where lanes keep what they install, how long the long ones take."""
@@ -23,8 +27,26 @@ settings.register_profile("podium", deadline=None, suppress_health_check=[Health
 settings.load_profile("podium")
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(OPTION, choices=sorted(CHOICES), default="sqlite", help="what stores of tests stand on")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", wanted(metafunc), indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about a database that was not chosen is left out, and counted as such."""
+    left_out = [item for item in items if not is_chosen(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if is_chosen(item)]
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Nothing that the developer has set for their own Podium or git may reach a test."""
+    config.addinivalue_line("markers", f"{ONLY}(name): what this is about exists on one database only")
     for name in list(os.environ):
         if name.startswith(("PODIUM_", "GIT_")) and not name.startswith(FOR_TESTS):
             del os.environ[name]

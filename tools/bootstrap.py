@@ -1,6 +1,7 @@
 """Make `.venv` match the locks, then become the command that was asked for.
 
 The fast path (nothing changed) reads one stamp per lock and calls exec: no subprocess, no lock, silent.
+Before a server it also looks at the sources of the page, see tools/ui.py.
 A stamp is written only after its install ended well, so being killed at any moment means no more than
 doing it again. Two starts at once: the second waits for the first.
 """
@@ -17,8 +18,10 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 DEV_COMMANDS = frozenset({"test", "check", "lock", "bench"})
 """Commands that need the second lock (pytest, ruff …)."""
-OURS = frozenset({"test", "check", "lock", "bench"})
+OURS = frozenset({"test", "check", "lock", "bench", "ui"})
 """Commands of a clone, done by tools/; every other word belongs to the product."""
+SERVING = frozenset({"up", "demo"})
+"""Commands of the product that start a server: the page is built before them."""
 
 
 class Failed(Exception):
@@ -73,6 +76,10 @@ def hand_over(root: Path, arguments: list[str]) -> int:
     if command in OURS:
         tool = importlib.import_module(f"tools.{command}")
         return int(tool.main(rest, root))
+    if command in SERVING and (root / "ui").is_dir():
+        from tools import ui
+
+        ui.before_serving(root)
     become(root, "-m", "podium.app", *arguments)
 
 

@@ -51,6 +51,7 @@ def run(argv: Sequence[str], lock_fd: int) -> None:
     """
     environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment |= {"PODIUM_SKIP_UI": "1"}  # the page is built apart, by tools/ui.py
     try:
         done = subprocess.run(
             argv,

@@ -38,8 +38,13 @@ def main(arguments: list[str], root: Path) -> int:
     """Without --upgrade, versions that still fit stay. Returns 0; raises Failed."""
     if unknown := [word for word in arguments if word != "--upgrade"]:
         raise Failed(f"unknown argument {unknown[0]!r}; usage: ./podium lock [--upgrade]")
-    lock(root, "runtime", ["pyproject.toml", "--group", "build", *arguments])
+    # A clone gets the driver of PostgreSQL too: setting the URL is then all there is to do. It is loaded
+    # only when that is set.
+    lock(root, "runtime", ["pyproject.toml", "--extra", "postgresql", "--group", "build", *arguments])
     # The constraint keeps both locks on one version of whatever they share.
     lock(root, "dev", ["--group", "dev", "--constraint", "requirements/runtime.txt", *arguments])
-    print("wrote requirements/runtime.txt and requirements/dev.txt")
+    shared = ["--constraint", "requirements/runtime.txt", "--constraint", "requirements/dev.txt"]
+    lock(root, "ui", ["--group", "ui", *shared, *arguments])
+    lock(root, "node", ["--group", "node", *arguments])
+    print("wrote requirements/{runtime,dev,ui,node}.txt")
     return 0

@@ -106,11 +106,10 @@ ROWS = {
         do="kill",
         exit_code=-9,
     ),
-    # A program that was told to end has ended by its own will: nobody runs it again unasked.
+    # As every process is when its machine shuts down: its task goes on afterwards.
     "told to end": Row(
-        Reason.NO_RESULT,
+        Reason.KILLED,
         ({"calls": [HANG]}, {"say": "Never."}),
-        "143",
         at=e.RunToolCalled,
         do="terminate",
         exit_code=143,

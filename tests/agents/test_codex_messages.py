@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
@@ -52,6 +53,21 @@ def test_two_messages_queued_for_one_idle_moment_are_two_turns_in_their_order(co
     assert [(type(fact), fact.message_id) for fact in told] == [
         (kind, message_id(number)) for number in (1, 2) for kind in (e.MessageStarted, e.MessageCompleted)
     ]
+
+
+def test_the_turns_after_it_go_to_the_model_that_was_set(codex: CodexBench) -> None:
+    def set_model(talk: Talk) -> None:
+        talk.say(1, "gpt-5.4", Mode.MODEL)
+        talk.say(2, "Go on.", Mode.QUEUE)
+
+    prompt = playing({"calls": [shell("sleep 1")]}, {"say": "One."}, {"say": "Two."})
+    ended = codex.run(prompt, do=once(e.RunToolCalled, set_model))
+    assert ended.said == ["One.", "Two."]
+    assert saying(ended, e.MessageCompleted) == [message_id(1), message_id(2)]
+    (record,) = codex.keep.rglob("rollout-*")
+    entries = [json.loads(line) for line in record.read_text().splitlines()]
+    models = [entry["payload"]["model"] for entry in entries if entry["type"] == "turn_context"]
+    assert (models[0] != "gpt-5.4", models[-1]) == (True, "gpt-5.4")
 
 
 def test_an_interrupting_message_stops_the_turn_and_is_the_next_one(codex: CodexBench) -> None:

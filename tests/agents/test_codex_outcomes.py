@@ -57,9 +57,9 @@ ROWS = {
     "killed": Row(
         Reason.KILLED, {"calls": [HANG]}, at=e.RunToolCalled, do=lambda talk: talk.kill(), exit_code=-9
     ),
-    # A program that was told to end has ended by its own will: nobody runs it again unasked.
+    # As every process is when its machine shuts down: its task goes on afterwards.
     "told to end": Row(
-        Reason.NO_RESULT, {"calls": [HANG]}, at=e.RunToolCalled, do=lambda talk: talk.terminate()
+        Reason.KILLED, {"calls": [HANG]}, at=e.RunToolCalled, do=lambda talk: talk.terminate()
     ),
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from podium.kernel import events as e
 from podium.kernel.inquiry import Decision
-from podium.kernel.nouns import Permissions, Reason, Task
+from podium.kernel.nouns import Permissions, Task
 from podium.kernel.session import Message, Mode
 from podium.kernel.states import RUN_TERMINAL, InquiryState, MessageState, TaskState
 from podium.process.base import Alive, HolderGone
@@ -116,7 +116,7 @@ async def ends_well(rig: Rig, task: Task) -> None:
 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])
-@pytest.mark.parametrize("victim", ["server and worker", "holder", "program"])
+@pytest.mark.parametrize("victim", ["server and worker", "holder", "program", "program told to end"])
 async def test_nothing_is_lost_or_doubled_in_the_middle_of_a_tool(
     tmp_path: Path, repository: Path, claude: Path, codex_program: Path, name: str, victim: str
 ) -> None:
@@ -124,12 +124,17 @@ async def test_nothing_is_lost_or_doubled_in_the_middle_of_a_tool(
     wait = gate.turn(name)
     async with Rig(tmp_path / "home").running() as rig:
         await agents(rig, claude, codex_program, Permissions.ASK)
-        task = await making(rig, name, repository, *(wait, wait, {"say": "Made."}) * 2)
+        # Told to end, Codex may hear the model once more before it does.
+        waits = (wait,) * (3 if victim == "program told to end" else 2)
+        task = await making(rig, name, repository, *(*waits, {"say": "Made."}) * 2)
         await carry_on(rig, task, lambda events: gate.count("began") == 1)
         tool = gate.processes()
         assert tool
-        if victim != "server and worker":
+        if victim == "program told to end":  # as at the shutdown of a machine
+            await kill(rig, task, "program", signal.SIGTERM)
+        elif victim != "server and worker":
             await kill(rig, task, victim)
+        if victim != "server and worker":
             if (name, victim) != ("claude", "holder"):
                 # Claude Code ends its turn, the tool included, when its input has ended; all else is orphaned
                 # and nobody lets it go on.
@@ -146,23 +151,6 @@ async def test_nothing_is_lost_or_doubled_in_the_middle_of_a_tool(
     torn = gate.count("began") - gate.count("ended")
     assert torn == (victim != "server and worker" and (name, victim) != ("claude", "holder"))
     assert gate.processes() == set()
-
-
-@pytest.mark.parametrize("name", ["claude", "codex"])
-async def test_a_program_told_to_end_in_the_middle_of_a_tool_leaves_nothing_of_it(
-    tmp_path: Path, repository: Path, claude: Path, codex_program: Path, name: str
-) -> None:
-    gate = Gate(tmp_path)
-    async with Rig(tmp_path / "home").running() as rig:
-        await agents(rig, claude, codex_program, Permissions.FULL)
-        task = await making(rig, name, repository, gate.turn(name))
-        await carry_on(rig, task, lambda events: gate.count("began") == 1)
-        assert gate.processes()
-        await kill(rig, task, "program", signal.SIGTERM)
-        failed = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
-    assert (failed.state.word, failed.state.reason) == (TaskState.FAILED, Reason.NO_RESULT)
-    assert gate.processes() == set()
-    assert gate.count("ended") == 0
 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])

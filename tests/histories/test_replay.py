@@ -24,6 +24,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.mark.usefixtures("database")
 async def test_the_log_of_a_fresh_run_gives_exactly_its_rows(tmp_path):
     async with Rig(tmp_path / "home", capacity=2).running() as rig:
         await live(rig, tmp_path)
@@ -35,6 +36,7 @@ async def test_the_log_of_a_fresh_run_gives_exactly_its_rows(tmp_path):
     assert words >= {"done", "failed", "cancelled", "succeeded", "lost", "proposed", "draft"}
 
 
+@pytest.mark.usefixtures("database")
 async def test_every_prefix_of_a_fresh_log_replays_and_its_sequence_has_no_gap(tmp_path):
     async with Rig(tmp_path / "home", capacity=2).running() as rig:
         await live(rig, tmp_path)
@@ -68,7 +70,7 @@ def test_the_recorded_logs_hold_every_kind_of_event_that_a_server_here_can_recor
     elsewhere = {
         # Of harnesses and servers that the rig does not have.
         e.RunThought, e.RunAskWithdrawn, e.RunSessionKnown, e.RunAdopted, e.RunNoticed,
-        e.ServerStarted,
+        e.ServerStarted, e.DatabaseReturned,
         e.ProjectRemoved, e.ProjectChanged, e.InquiryExpired, e.MessageRequeued, e.WorkerLeft,
         e.RunOutputKept,
         # Tokens are no part of what a log gives.

@@ -1,13 +1,13 @@
-"""The commands that start something of ours: up, down, worker, demo, backup, model-server."""
+"""The commands that start something of ours, and all the others joined with them."""
 
 from __future__ import annotations
 
-import json
 import logging
 import logging.handlers
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import anyio
 import click
 
 from podium.app.background import end_server, start_detached
-from podium.app.home import Home
+from podium.app.home import Home, hint_beside
+from podium.app.upkeep import backup, migrate
 from podium.cli.errors import run as run_group
 from podium.cli.main import build
 from podium.cli.run import Start
@@ -39,7 +40,7 @@ def command_line() -> click.Group:
     """Everything it can do."""
     group = build(locate=_locate, start_server=lambda: start_detached(home_path()))
     register(group)
-    for command in (up, down, worker, demo, backup, model_server):
+    for command in (up, down, worker, demo, backup, migrate, model_server):
         group.add_command(command)
     return group
 
@@ -68,16 +69,25 @@ def _settings(flags: dict[str, Any]) -> tuple[Home, Settings]:
 @click.option("--public-url", help="How it is reached from elsewhere: https://podium.example.org.")
 @click.option("--port", type=int, help="Port; without it 4180 or the next free one.")
 @click.option("--capacity", type=int, help="Runs at once on this machine.")
+@click.option("--beside", metavar="PATH", help="Follow the server whose bus.sock that is, as a gateway.")
 @click.option("--worker/--no-worker", "works", default=None, help="Whether this process also runs agents.")
 def up(detach: bool, **flags: Any) -> None:
-    """Start the server (and its worker) on this machine."""
+    """Start the server (and its worker) on this machine.
+
+    With --beside: a further gateway to the server that runs on another home and has the same database_url.
+    """
     works = flags.pop("works")
+    if flags["beside"] is not None:
+        flags["beside"] = str(Path(flags["beside"]).expanduser().absolute())
     home, settings = _settings(flags | {"worker": works})
     if detach:
         given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
         words = [f"--{name}={value}" for name, value in given.items()]
         words += [] if works is None else ["--worker" if works else "--no-worker"]
         server = start_detached(home.path, words)
+        if server.beside is not None:
+            click.echo(hint_beside(home, server.url, server.beside))
+            return
         with Client.from_home(home.path) as client:
             code = client.login_code()
         click.echo(
@@ -85,13 +95,20 @@ def up(detach: bool, **flags: Any) -> None:
         )
         click.echo(f"Open {code.public_url or server.url}{code.path}")
         return
-    from podium.app.daemon import Daemon
-
     home.open()
     _log_to(home.log if not sys.stderr.isatty() else None, settings)
-    daemon = Daemon(home, settings)
-    anyio.run(daemon.run, click.echo)
+    anyio.run(_serving(home, settings), click.echo)
     _stop_listening()
+
+
+def _serving(home: Home, settings: Settings) -> Callable[[Callable[[str], None]], Awaitable[None]]:
+    if settings.beside is not None:
+        from podium.app.following import Following
+
+        return Following(home, settings, Path(settings.beside)).run
+    from podium.app.daemon import Daemon
+
+    return Daemon(home, settings).run
 
 
 @click.command()
@@ -143,21 +160,6 @@ def demo(context: click.Context, once: bool, as_json: bool) -> None:
     code = anyio.run(run_demo, settings, once, as_json)
     _stop_listening()
     context.exit(code)
-
-
-@click.command()
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def backup(target: Path, as_json: bool) -> None:
-    """Copy the database and artifacts to TARGET while the server works. TARGET is then a $PODIUM_HOME."""
-    from podium.store.backup import back_up
-
-    done = back_up(home_path(), target.absolute())
-    if as_json:
-        click.echo(json.dumps(done))
-    else:
-        click.echo(f"Saved to {target} ({done['bytes']:,} bytes, {done['artifacts']} artifacts).")
-        click.echo(f"To restore: PODIUM_HOME={target} podium up")
 
 
 @click.command("model-server")

@@ -14,19 +14,18 @@ import anyio.to_thread
 
 from podium import __version__
 from podium.app.faults import arm_from_environment
-from podium.app.home import Home
+from podium.app.home import Home, node_name
+from podium.app.places import bound, published, serve
 from podium.app.workers import worker_at
 from podium.bus.inprocess import InProcessBus
 from podium.bus.joined import JoinedServer
 from podium.bus.unix import UnixServer
-from podium.client.home import ServerFile, Target, read_token, remove_server_file, write_server_file
+from podium.client.home import Target, read_token
 from podium.engine.defaults import define_defaults
 from podium.engine.engine import Engine, EngineSettings
 from podium.engine.mirrors import ServerMirrors
 from podium.gateway.app import build_app
-from podium.gateway.exposure import exposure_of
-from podium.gateway.server import Server, listen
-from podium.gateway.settings import GatewaySettings
+from podium.gateway.server import Server
 from podium.gateway.token_files import ensure_tokens
 from podium.git.command import Git
 from podium.kernel.config import Settings
@@ -34,7 +33,6 @@ from podium.kernel.errors import PodiumError
 from podium.kernel.ids import IdMaker
 from podium.process.clock import SystemClock
 from podium.process.command import execute
-from podium.process.identity import identify
 from podium.process.memory import give_memory_back
 from podium.process.procfs import boot_id
 from podium.store.store import Store
@@ -50,7 +48,13 @@ class Daemon:
         self.settings = settings
         self.clock = SystemClock(settings.clock_offset_s)
         self.ids = IdMaker(self.clock, os.urandom)
-        self.store = Store(home.path, self.clock, boot_id=boot_id())
+        self.store = Store(
+            home.path,
+            self.clock,
+            boot_id=boot_id(),
+            database_url=settings.database_url,
+            who=f"podium {os.getpid()} on {settings.node or node_name()}",
+        )
         self.local_bus = InProcessBus()
         self.bus = JoinedServer([self.local_bus.server_end(), UnixServer(home.bus_socket)])
         git = Git(execute, home.path / "server" / "git-home", os.environ)
@@ -83,32 +87,20 @@ class Daemon:
         arm_from_environment(os.environ)
         async with AsyncExitStack() as stack:
             stack.enter_context(self.home.owned())
-            exposure = exposure_of(
-                tls_cert=self.settings.tls_cert,
-                tls_key=self.settings.tls_key,
-                behind_proxy=self.settings.behind_proxy,
-                public_url=self.settings.public_url,
-            )
-            listening = listen(self.settings.host, self.settings.port, exposure)
-            self.certificate = None if exposure.certificate is None else str(exposure.certificate.chain)
-            stack.callback(listening.socket.close)
-            self.url = listening.url
+            place = stack.enter_context(bound(self.settings))
+            self.url, self.certificate = place.listening.url, place.certificate
             await self.store.open(__version__)
             stack.push_async_callback(self.store.close)
-            await ensure_tokens(self.store, self.home.path)
-            await self.store.writer.run(define_defaults)
-            gateway = GatewaySettings(
-                host=listening.host, port=listening.port, exposure=exposure, version=__version__
-            )
-            self.gateway = build_app(self.engine, self.store, gateway)
-            server = Server(self.gateway, listening, signals=signals)
+            await self.store.settled(lambda: ensure_tokens(self.store, self.home.path))
+            await self.store.settled(lambda: self.store.writer.run(define_defaults))
+            self.gateway = build_app(self.engine, self.store, place.gateway)
+            server = Server(self.gateway, place.listening, signals=signals)
             stopped = anyio.Event()
             tasks = await stack.enter_async_context(anyio.create_task_group())
             await tasks.start(self.engine.run)
-            await tasks.start(self._serve, server, stopped)
+            await tasks.start(serve, server, stopped)
             tasks.start_soon(self._stop_when_asked, server)
-            self._publish()
-            stack.callback(remove_server_file, self.home.path)
+            stack.enter_context(published(self.home, place))
             if self.settings.worker:
                 tasks.start_soon(self._work, server, stopped)
             log.info("podium %s serves %s on %s", __version__, self.home.path, self.url)
@@ -116,18 +108,6 @@ class Daemon:
             server.stop()
             await stopped.wait()
             tasks.cancel_scope.cancel()
-
-    async def _serve(
-        self,
-        server: Server,
-        stopped: anyio.Event,
-        *,
-        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-    ) -> None:
-        try:
-            await server.run(task_status=task_status)
-        finally:
-            stopped.set()
 
     async def _stop_when_asked(self, server: Server) -> None:
         await self.engine.stop_asked.wait()
@@ -160,26 +140,13 @@ class Daemon:
         ) as worker:
             await worker.run()
 
-    def _publish(self) -> None:
-        me = identify(os.getpid())
-        started = me.started if me is not None else 0
-        write_server_file(
-            self.home.path,
-            ServerFile(
-                url=self.url,
-                pid=os.getpid(),
-                started=started,
-                version=__version__,
-                certificate=self.certificate,
-            ),
-        )
-
 
 def engine_settings(settings: Settings) -> EngineSettings:
     return EngineSettings(
         lease_ttl_s=settings.lease_ttl_s,
         renew_every_s=settings.renew_every_s,
         affinity_wait_s=settings.affinity_wait_s,
+        version=__version__,
         organisation=settings.organisation,
         harnesses=settings.harnesses,
         keep_events=timedelta(days=settings.keep_events_days),

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+from msgspec.structs import replace
 
 from podium.app.background import running_server
 from podium.app.daemon import Daemon
@@ -200,6 +201,9 @@ async def _server(settings: Settings) -> AsyncIterator[tuple[Path, str]]:
     if found is not None:
         yield home, found.url
         return
+    if not given:
+        # A passing home has a database of its own, whatever database the person's own home is on.
+        settings = replace(settings, database_url=None)
     daemon = Daemon(Home(home), settings)
     async with daemon.serving(signals=True) as stopped, anyio.create_task_group() as tasks:
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from podium import __version__
 from podium.kernel.errors import Conflict, Unavailable
 from podium.kernel.ids import IdMaker, WorkerId, parse_id
 
@@ -82,3 +83,15 @@ def default_capacity(free_memory_bytes: int) -> int:
     cores = os.cpu_count() or 1
     by_memory = free_memory_bytes // (512 * 1024**2) if free_memory_bytes else cores
     return max(2, min(cores, by_memory))
+
+
+def hint_beside(home: Home, url: str, main: str) -> str:
+    """What to tell whoever started a gateway that follows."""
+    told = [f"Podium {__version__} on {url} follows the server at {main}."]
+    if not (home.path / "owner.token").exists() and "PODIUM_TOKEN" not in os.environ:
+        told.append(
+            "This home has no token of its own. Make one on the home of that server (podium tokens add), and "
+            f"set PODIUM_TOKEN or put it into {home.path / 'owner.token'} (mode 0600)."
+        )
+    told.append(f"For a browser: podium login, there, and then open {url}/#login=CODE.")
+    return "\n".join(told)

@@ -41,7 +41,7 @@ class ServerBus(Protocol):
 
 
 class WorkerBus(Protocol):
-    """A worker's end."""
+    """A worker's end; also that of a gateway beside the server, which says no Hello."""
 
     async def run(self, handler: WorkerHandler, on_connect: Callable[[], Awaitable[None]]) -> None:
         """Keep a connection until cancelled, reconnecting by itself with a growing pause of at most
@@ -50,5 +50,6 @@ class WorkerBus(Protocol):
         ...
 
     async def ask(self, message: ToServer, *, timeout_s: float = 15.0) -> Answer:
-        """Raises Unavailable when there is no connection, Timeout when no answer came."""
+        """Raises Unavailable when there is no connection (with `sent` in its details when it went down
+        before the answer), Timeout when no answer came."""
         ...

@@ -117,6 +117,51 @@ class Partials(_Message, frozen=True, kw_only=True, tag="partials"):
     thought: bool = False
 
 
+# ---- gateway beside the server → server, each answered ----------------------------------------------
+
+
+class Command(_Message, frozen=True, kw_only=True, tag="command"):
+    """What another gateway was asked over HTTP, to be carried out as whoever's `secret` that is, and as
+    nobody else. Answer: CommandAnswer.
+
+    `headers`: names in lower case; only a few are looked at. `port` and `public_url`: of the gateway that was
+    asked. `answer_bytes`: cut the body of the answer there, and say so; 0: all of it. `body_id`: the body
+    comes as BodyPieces that name it.
+    """
+
+    method: str
+    path: str
+    query: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    body_id: str | None = None
+    secret: str | None = None
+    caller: str = ""
+    port: int
+    public_url: str | None = None
+    answer_bytes: int = 0
+
+
+class BodyPiece(_Message, frozen=True, kw_only=True, tag="body_piece"):
+    """The next bytes of a body, sent once the piece before was answered. Answer: Accepted when somebody has
+    taken them; Failure `not_found` when nobody reads that body (yet, or any more)."""
+
+    body_id: str
+    data: bytes
+    last: bool = False
+
+
+class SecretsRefused(_Message, frozen=True, kw_only=True, tag="secrets_refused"):
+    """Somebody at `address` tries out secrets at another gateway. Answer: Accepted."""
+
+    address: str
+    count: int
+
+
+class AskMain(_Message, frozen=True, kw_only=True, tag="ask_main"):
+    """Who are you, and which workers do you hear? Answer: MainIs."""
+
+
 # ---- server's answers ------------------------------------------------------------------------------
 
 
@@ -238,6 +283,32 @@ class Failure(_Message, frozen=True, kw_only=True, tag="failure"):
     retry: bool = False
 
 
+class CommandAnswer(_Message, frozen=True, kw_only=True, tag="command_answer"):
+    """An HTTP answer. `more`: the body was cut where the command said."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    more: bool = False
+
+
+class HeardWorker(Struct, frozen=True, kw_only=True):
+    """`silent_s`: since it was last heard."""
+
+    worker_id: WorkerId
+    capacity: int
+    connected: bool
+    silent_s: float
+
+
+class MainIs(_Message, frozen=True, kw_only=True, tag="main_is"):
+    """`epoch`: what the server marks its writes to a shared database with; None: its database is a file."""
+
+    version: str
+    epoch: str | None = None
+    workers: tuple[HeardWorker, ...] = ()
+
+
 # ---- server → worker, each answered ----------------------------------------------------------------
 
 
@@ -308,9 +379,11 @@ class StopAgents(_Message, frozen=True, kw_only=True, tag="stop_agents"):
     """Stop every agent; their runs are resumed at the next start. Accepted once none is left."""
 
 
-ToServer = Hello | Renew | Reports | RunFinished | Partials
+OfGateway = Command | BodyPiece | SecretsRefused
+ToServer = Hello | Renew | Reports | RunFinished | Partials | OfGateway | AskMain
 ToWorker = RunOrder | CancelRun | Deliver | StopAgents | AskDiff | AskProcess | AskOutput
-Answer = Welcome | Renewed | Reported | Finished | Failure | Accepted | DiffIs | ProcessIs | OutputIs
+OfServer = Welcome | Renewed | Reported | Finished | CommandAnswer | MainIs
+Answer = OfServer | Failure | Accepted | DiffIs | ProcessIs | OutputIs
 Message = ToServer | ToWorker | Answer
 
 _encoder = msgspec.json.Encoder()

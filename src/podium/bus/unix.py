@@ -25,6 +25,7 @@ from podium.kernel.ids import WorkerId
 log = logging.getLogger("podium.bus")
 _HEAD = struct.Struct("!IBQ")
 _REQUEST, _ANSWER = 0, 1
+FIRST_PAUSE_S = 0.02
 MAX_PAUSE_S = 2.0
 Handler = Callable[[m.Message], Awaitable[m.Answer]]
 
@@ -171,7 +172,7 @@ class UnixWorker:
         self._peer: Peer | None = None
 
     async def run(self, handler: WorkerHandler, on_connect: Callable[[], Awaitable[None]]) -> None:
-        pause = 0.02
+        pause = FIRST_PAUSE_S
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(str(self._path))
@@ -180,8 +181,11 @@ class UnixWorker:
                 await anyio.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE_S)
                 continue
-            pause = 0.02
-            await self._converse(Peer(reader, writer, _for_worker(handler)), on_connect)
+            if await self._converse(Peer(reader, writer, _for_worker(handler)), on_connect):
+                pause = FIRST_PAUSE_S
+            else:
+                await anyio.sleep(pause)
+                pause = min(pause * 2, MAX_PAUSE_S)
 
     async def ask(self, message: m.ToServer, *, timeout_s: float = 15.0) -> m.Answer:
         if self._peer is None:
@@ -191,22 +195,28 @@ class UnixWorker:
         except TimeoutError as error:
             raise Timeout(f"no answer within {timeout_s:g} s") from error
         except (ConnectionError, OSError) as error:
-            raise Unavailable("the connection to the server went down") from error
+            raise Unavailable("the connection to the server went down", sent=True) from error
 
-    async def _converse(self, peer: Peer, on_connect: Callable[[], Awaitable[None]]) -> None:
+    async def _converse(self, peer: Peer, on_connect: Callable[[], Awaitable[None]]) -> bool:
+        """Until the connection ends; whether the server had taken us."""
         self._peer = peer
+        taken: list[bool] = []
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._introduce, peer, on_connect)
+                tasks.start_soon(self._introduce, peer, on_connect, taken)
                 await peer.run()
                 tasks.cancel_scope.cancel()
         finally:
             self._peer = None
             peer.close()
+        return bool(taken)
 
-    async def _introduce(self, peer: Peer, on_connect: Callable[[], Awaitable[None]]) -> None:
+    async def _introduce(
+        self, peer: Peer, on_connect: Callable[[], Awaitable[None]], taken: list[bool]
+    ) -> None:
         try:
             await on_connect()
+            taken.append(True)
         except PodiumError as error:
             log.warning("the server did not take us: %s", error.message)
             peer.close()

@@ -24,6 +24,7 @@ from podium.cli.output import (
 )
 from podium.cli.references import change_of, is_over, run_of, task_of
 from podium.client.api import connect
+from podium.client.pages import Follows
 from podium.kernel.errors import Timeout
 from podium.kernel.states import TASK_TERMINAL
 
@@ -187,14 +188,21 @@ def show_status(as_json: bool, field: str | None) -> int:
     found = client.status()
     if not shown(found, as_json, field):
         runs = ", ".join(f"{count} {word}" for word, count in sorted(found.runs.items())) or "none"
+        follows = [] if found.follows is None else [("follows", _followed(found.follows))]
         facts(
             [
                 ("server", f"{client.url}, version {found.version}"),
+                *follows,
                 ("workers", f"{found.workers_connected} connected, {found.capacity} slots"),
                 ("open runs", runs),
             ]
         )
     return 0
+
+
+def _followed(found: Follows) -> str:
+    away = "does not answer: nothing can be changed, and running tasks are unknown, until it does"
+    return f"the server at {found.main}, which {'answers' if found.answers else away}"
 
 
 def _age(seconds: float | None) -> str:

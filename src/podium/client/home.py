@@ -27,6 +27,8 @@ class ServerFile(Struct, frozen=True, kw_only=True):
     version: str = ""
     certificate: str | None = None
     """File with the certificate that it shows, when it encrypts."""
+    beside: str | None = None
+    """It is a gateway that follows the server with this socket."""
 
 
 class Target(Struct, frozen=True, kw_only=True):

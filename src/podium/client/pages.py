@@ -87,6 +87,13 @@ class Diff(Struct, frozen=True, kw_only=True):
     truncated: bool
 
 
+class Follows(Struct, frozen=True, kw_only=True):
+    """`main`: the socket of the main server; `answers`: whether that does now."""
+
+    main: str
+    answers: bool
+
+
 class Status(Struct, frozen=True, kw_only=True):
     version: str
     runs: dict[str, int]
@@ -95,3 +102,4 @@ class Status(Struct, frozen=True, kw_only=True):
     followers: int
     cursor: str
     clean_start: bool
+    follows: Follows | None = None

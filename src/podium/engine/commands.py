@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -54,10 +54,22 @@ MAX_REASON = 2_000
 Reference = Annotated[str, Meta(min_length=1, max_length=1_000)]
 
 
+class CheckBody(Check, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Check as it is asked for, where an unknown member is a mistake; stored and sent it is passed over."""
+
+
+class LimitsBody(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits as they are asked for."""
+
+
+class McpServerBody(McpServer, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An McpServer as it is asked for."""
+
+
 class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /tasks`. `project` is an id or a name; its repository, target and checks are defaults."""
 
-    prompt: str
+    prompt: Annotated[str, Meta(extra_json_schema={"minLength": 1, "pattern": r"\S"})]
     title: Annotated[str, Meta(max_length=MAX_TITLE)] = ""
     agent: Name | None = None
     """None: `claude`, or the agent of the session."""
@@ -67,7 +79,7 @@ class OpenTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     snapshot: Annotated[str, Meta(max_length=100)] | None = None
     """Artifact: a git bundle with one commit, `refs/podium/snapshot`, that the run starts from."""
     target: Reference | None = None
-    checks: Annotated[tuple[Check, ...], Meta(max_length=MAX_CHECKS)] | None = None
+    checks: Annotated[tuple[CheckBody, ...], Meta(max_length=MAX_CHECKS)] | None = None
     priority: Priority = 0
     source: Source = Source.API
     session: Annotated[str, Meta(max_length=100)] | None = None
@@ -90,7 +102,7 @@ class AddProject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     repository: Reference | None = None
     target: Reference | None = None
     max_running: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    checks: Annotated[tuple[Check, ...], Meta(max_length=MAX_CHECKS)] = ()
+    checks: Annotated[tuple[CheckBody, ...], Meta(max_length=MAX_CHECKS)] = ()
 
 
 class DefineAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,10 +113,10 @@ class DefineAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     instructions: Annotated[str, Meta(max_length=100_000)] = ""
     options: dict[str, str] = {}
     login: Login = "user"
-    mcp_servers: tuple[McpServer, ...] = ()
+    mcp_servers: tuple[McpServerBody, ...] = ()
     env: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)], ...] = ()
     permissions: Permissions = Permissions.EDIT
-    limits: Limits = Limits()
+    limits: LimitsBody = LimitsBody()
 
 
 def open_task(
@@ -287,7 +299,7 @@ def define_agent(
     """
     implementation = harness_class(ask.harness, harnesses)
     check_servers(ask.mcp_servers)
-    agent = msgspec.convert({"name": name, **msgspec.structs.asdict(ask)}, Agent)
+    agent = msgspec.convert({"name": name, **msgspec.to_builtins(ask)}, Agent)
     implementation.validate(agent)
     unit.record(e.AgentDefined(agent=agent), by=by)
     return agent
@@ -394,7 +406,7 @@ def project_of(unit: Unit, reference: str) -> Project:
     return project
 
 
-def _checks(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+def _checks(checks: Sequence[Check]) -> tuple[Check, ...]:
     names = [check.name for check in checks]
     if len(set(names)) != len(names):
         raise InvalidRequest("two checks have the same name", hint="give each a name of its own")
@@ -404,7 +416,7 @@ def _checks(checks: tuple[Check, ...]) -> tuple[Check, ...]:
                 f"the check {check.name!r} names no program that could be started",
                 hint='give its words without NUL, the program first, e.g. ["pytest", "-q"]',
             )
-    return checks
+    return tuple(Check(**msgspec.structs.asdict(check)) for check in checks)
 
 
 def _title_from(prompt: str) -> str:

@@ -21,7 +21,8 @@ from podium.store import schema
 from podium.store.unit import Unit
 
 LOOK_AHEAD = 500
-"""Queued runs looked at in one pass: enough to pass by those that must wait for their node or project."""
+"""Queued runs looked at in one pass: enough to pass by those that must wait for their node. After a whole
+pass of projects that may run no more, the next one is without them."""
 
 AFFINITY_WAIT_S = 60.0
 """How long a re-run waits for its own node before it begins afresh elsewhere."""
@@ -49,12 +50,21 @@ def dispatch(
     free = {worker: capacity - used.get(worker, 0) for worker, capacity in capacities.items()}
     if not any(slots > 0 for slots in free.values()):
         return []
-    queue = _queue(unit, affinity_wait_s)
-    if not queue:
-        return []
-    orders = []
-    for run_id, worker in choose(queue, free, _places(unit, queue)):
-        orders.append((worker, lease(unit, unit.run(run_id), worker)))
+    orders: list[tuple[WorkerId, RunOrder]] = []
+    full: frozenset[str] = frozenset()
+    while True:
+        queue = _queue(unit, affinity_wait_s, full)
+        for run_id, worker in choose(queue, free, _places(unit, queue)):
+            orders.append((worker, lease(unit, unit.run(run_id), worker)))
+            free[worker] -= 1
+        if len(queue) < LOOK_AHEAD or not any(slots > 0 for slots in free.values()):
+            break
+        # A project that may run no more must not hold up those behind its thousands.
+        unit.flush()
+        more = full | {name for name, left in _places(unit, queue).items() if left <= 0}
+        if more == full:
+            break
+        full = more
     if orders:
         reach("dispatch.leased")
     return orders
@@ -68,9 +78,13 @@ def lease(unit: Unit, run: Run, worker: WorkerId) -> RunOrder:
     return order_for(unit, unit.run(run.id))
 
 
-def _queue(unit: Unit, affinity_wait_s: float) -> list[Waiting]:
+def _queue(unit: Unit, affinity_wait_s: float, without: frozenset[str]) -> list[Waiting]:
+    """`without`: projects that are passed by."""
+    query = _QUEUED
+    if without:
+        query = query.where(_runs.c.project_id.is_(None) | _runs.c.project_id.not_in(without))
     waiting = []
-    for row in unit.connection.execute(_QUEUED).all():
+    for row in unit.connection.execute(query).all():
         run = msgspec.json.decode(row.doc, type=Run)
         waiting.append(
             Waiting(

@@ -7,7 +7,7 @@ message can be repeated. Start-up is recovery: there is no other kind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from podium.engine.orders import held_by, orders_due
 from podium.engine.pending import pending_of
 from podium.engine.roster import LEASE_TTL_S, RENEW_EVERY_S, Roster
 from podium.git.base import MissingPrerequisite
-from podium.kernel.errors import NotFound, PodiumError
+from podium.kernel.errors import NotFound, PodiumError, Unavailable
 from podium.kernel.faultpoint import reach
 from podium.kernel.ids import ArtifactId, IdMaker, RunId, TaskId, WorkerId
 from podium.kernel.nouns import Reason, Run
@@ -46,6 +46,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     lease_ttl_s: float = LEASE_TTL_S
     renew_every_s: float = RENEW_EVERY_S
     affinity_wait_s: float = AFFINITY_WAIT_S
+    version: str = "0"
     organisation: str | None = None
     """Base URL that turns `owner/name` into a repository."""
     harnesses: dict[str, str] = {}
@@ -70,11 +71,13 @@ class Engine:
         """Set when somebody asked the whole server to stop."""
         self.on_partial: Callable[[m.Partials], None] | None = None
         """Who shows text while it is being said."""
+        self.on_command: Callable[[m.OfGateway], Awaitable[m.Answer]] | None = None
+        """Who carries out what another gateway was asked."""
         self._tasks: anyio.abc.TaskGroup | None = None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Recover, then serve workers and dispatch until cancelled."""
-        await self.store.writer.run(self._recover)
+        await self.store.settled(lambda: self.store.writer.run(self._recover))
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self.bus.serve, self._answer, self.roster.departed)
@@ -141,6 +144,13 @@ class Engine:
                 if self.on_partial is not None:
                     self.on_partial(message)
                 return m.Accepted()
+            case m.Command() | m.BodyPiece() | m.SecretsRefused():
+                if self.on_command is None:
+                    raise Unavailable("Podium is starting")
+                return await self.on_command(message)
+            case m.AskMain():
+                everybody = self.roster.everybody()
+                return m.MainIs(version=self.settings.version, epoch=self.store.epoch, workers=everybody)
 
     async def _welcome(self, hello: m.Hello) -> m.Answer:
         resume, drop, orders = await self.store.writer.run(lambda unit: welcome(unit, hello, self.ids))
@@ -264,7 +274,14 @@ class Engine:
         """`tell_run`, without waiting for it."""
         for run_id in runs:
             if self._tasks is not None:
-                self._tasks.start_soon(self.tell_run, run_id)
+                self._tasks.start_soon(self._tell_later, run_id)
+
+    async def _tell_later(self, run_id: RunId) -> None:
+        try:
+            await self.tell_run(run_id)
+        except PodiumError as error:
+            # The database is away, say: the next renewal carries it.
+            log.info("nothing told about %s: %s", run_id, error.message)
 
     def _send(self, worker: WorkerId, message: m.ToWorker) -> None:
         if self._tasks is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from podium.bus.messages import HeardWorker
 from podium.kernel.clock import Clock
 from podium.kernel.ids import RunId, WorkerId
 
@@ -66,6 +67,17 @@ class Roster:
         """Seconds since the worker was heard; None when it is not known at all."""
         presence = self._workers.get(worker)
         return None if presence is None else self._clock.monotonic() - presence.heard
+
+    def everybody(self) -> tuple[HeardWorker, ...]:
+        """For a gateway beside us."""
+        now = self._clock.monotonic()
+        return tuple(
+            HeardWorker(worker_id=worker, capacity=p.capacity, connected=p.connected, silent_s=now - p.heard)
+            for worker, p in self._workers.items()
+        )
+
+    async def refresh(self) -> None:
+        """Nothing to ask: the server itself is who hears them."""
 
     def capacities(self) -> dict[WorkerId, int]:
         """Of the connected workers."""

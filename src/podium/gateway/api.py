@@ -18,11 +18,13 @@ from podium.gateway.auth import PRINCIPAL, Principal, Tokens
 from podium.gateway.errors import JSON, BadRequestBody
 from podium.gateway.hub import Hub
 from podium.gateway.logins import Logins
+from podium.gateway.main_server import MainServer
+from podium.gateway.presence import AskedPresence, Presence
 from podium.gateway.settings import GatewaySettings
 from podium.gateway.silence import Silence
 from podium.gateway.snapshots import Snapshots
 from podium.kernel.access import Scope
-from podium.kernel.errors import InvalidRequest, NotFound, Unauthorized
+from podium.kernel.errors import InvalidRequest, NotFound, Unauthorized, Unavailable
 from podium.kernel.ids import kind_of, parse_id
 from podium.store.idempotency import Answer, Key, key_of, once
 from podium.store.queries import DEFAULT_PAGE, MAX_PAGE
@@ -38,19 +40,41 @@ encode = msgspec.json.Encoder().encode
 
 
 class Api:
-    """One per gateway."""
+    """One per gateway. `engine` None: it follows the server `main`, which has one."""
 
-    def __init__(self, engine: Engine, store: Store, settings: GatewaySettings) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine | None, store: Store, settings: GatewaySettings, main: MainServer | None = None
+    ) -> None:
+        self._engine = engine
+        self.main = main
         self.store = store
         self.settings = settings
         self.hub = Hub(store.ring, max_followers=settings.max_followers)
-        self.silence = Silence(store, engine.roster)
+        self.presence: Presence
+        if engine is not None:
+            self.presence = engine.roster
+        else:
+            self.presence = AskedPresence(store.clock, self.following.who)
+        self.silence = Silence(store, self.presence)
         self.snapshots = Snapshots(store.clock)
         self.tokens = Tokens(store)
         self.logins = Logins(store.clock)
         self.punish: Callable[[str], Awaitable[None]]
         """What the guard does about a wrong secret from an address; set with the guard."""
+
+    @property
+    def engine(self) -> Engine:
+        """Only for what the server itself carries out."""
+        if self._engine is None:
+            raise Unavailable("this gateway follows another server, which has to do that")
+        return self._engine
+
+    @property
+    def following(self) -> MainServer:
+        """Only for what a gateway that follows has to do."""
+        if self.main is None:
+            raise Unavailable("this server follows nobody")
+        return self.main
 
 
 class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 
 from podium.kernel.access import Kind, Scope, Token, Verb
 from podium.kernel.clock import Clock
-from podium.kernel.errors import Unauthorized
+from podium.kernel.errors import Unauthorized, Unavailable
 from podium.kernel.ids import TokenId
 from podium.kernel.nouns import Run
 from podium.kernel.states import RUN_TERMINAL
@@ -28,8 +28,11 @@ from podium.store import schema
 from podium.store.store import Store
 
 MAX_SECRET = 200
+AGAIN_S = 0.5
 PRINCIPAL = "podium.principal"
 """Where the principal stands in the scope of a request."""
+SECRET = "podium.secret"  # noqa: S105 (a name)
+"""Where its secret stands there, as it was shown: what a gateway that follows passes on."""
 TOLD_BY = frozenset({"token.made", "token.rotated", "token.revoked"})
 ENDS_A_RUN = frozenset({"run.leased", "run.succeeded", "run.failed", "run.cancelled", "run.lost"})
 """Events after which a run's token is void: the run has ended, or is somebody else's now."""
@@ -73,7 +76,17 @@ class Tokens:
         while True:
             await self._news.wait()
             self._news = anyio.Event()
+            if not await self._could_refresh():
+                # A moment without the database must not leave a token in force that is not.
+                self._news.set()
+                await anyio.sleep(AGAIN_S)
+
+    async def _could_refresh(self) -> bool:
+        try:
             await self.refresh()
+        except Unavailable:
+            return False
+        return True
 
     def principal(self, secret: bytes) -> Principal:
         """Whose secret that is. Raises Unauthorized, always with the same words."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
+from litestar import Request
+from litestar.response import Stream
 
 from podium.kernel.errors import PodiumError
 
@@ -53,3 +56,23 @@ def part_of(header: str | None, size: int) -> tuple[int, int] | None:
     if start >= size:
         raise RangeNotSatisfiable(hint=f"it has {size} bytes", size=size)
     return start, end - start + 1
+
+
+def send_bytes(
+    request: Request[Any, Any, Any], path: Path, size: int, media_type: str, headers: Mapping[str, str]
+) -> Stream:
+    """All of them, or the part that a `Range` header asks for. `headers` hold an `etag` for bytes that never
+    change: only another one in If-Range asks for the whole instead."""
+    same = request.headers.get("if-range", headers["etag"]) == headers["etag"]
+    part = part_of(request.headers.get("range") if same else None, size)
+    if part is None:
+        told = {**headers, "accept-ranges": "bytes", "content-length": str(size)}
+        return Stream(pieces(path), media_type=media_type, headers=told)
+    start, length = part
+    told = {
+        **headers,
+        "accept-ranges": "bytes",
+        "content-length": str(length),
+        "content-range": f"bytes {start}-{start + length - 1}/{size}",
+    }
+    return Stream(pieces(path, start, length), status_code=206, media_type=media_type, headers=told)

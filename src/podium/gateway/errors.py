@@ -63,6 +63,8 @@ def headers_of(error: k.PodiumError) -> dict[str, str]:
     match error:
         case k.Unauthorized():
             return {"www-authenticate": "Bearer"}
+        case k.MethodNotAllowed() if "allow" in error.details:
+            return {"allow": str(error.details["allow"])}
         case k.RateLimited():
             return {"retry-after": str(error.details.get("retry_after_s", 1))}
         case _:

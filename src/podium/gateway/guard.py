@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import parse_qsl
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from podium.gateway.auth import PRINCIPAL, Principal, Tokens, bearer_of
+from podium.gateway.auth import PRINCIPAL, SECRET, Principal, Tokens, bearer_of
 from podium.gateway.body import SEND_LESS, Body
 from podium.gateway.buckets import Buckets
 from podium.gateway.cookies import CSRF_HEADER, check_own_page, secret_in
@@ -93,12 +93,20 @@ class Alarm(Protocol):
 
 class Guard:
     def __init__(
-        self, app: ASGIApp, tokens: Tokens, settings: GatewaySettings, clock: Clock, alarm: Alarm
+        self,
+        app: ASGIApp,
+        tokens: Tokens,
+        settings: GatewaySettings,
+        clock: Clock,
+        *,
+        alarm: Alarm,
+        methods_at: Callable[[str], Sequence[str]],
     ) -> None:
         self._app = app
         self._tokens = tokens
         self._settings = settings
         self._alarm = alarm
+        self._methods_at = methods_at
         self._hosts, self._origins = settings.hosts, settings.origins
         self._by_token = Buckets(settings.requests_per_s, clock.monotonic)
         self._anonymous = Buckets(settings.anonymous_per_s, clock.monotonic)
@@ -172,16 +180,23 @@ class Guard:
                     hint="send it as the header `Authorization: Bearer …`, and replace it: it may be logged",
                 )
         if scope["type"] == "http" and scope["method"] not in METHODS:
-            raise MethodNotAllowed()
+            raise MethodNotAllowed(allow=", ".join(self._methods_at(scope["path"])))
 
     async def _authenticate(self, scope: dict[str, Any], asked: _Asked) -> Principal | None:
         """None: an address that is open to everybody."""
         client = scope.get("client")
         address = str(client[0]) if client else ""
         secret = self._secret(scope, asked)
+        scope[SECRET] = secret
+        path = scope["path"]
+        is_open = scope["type"] == "http" and (path in OPEN or not path.startswith(API))
+        return await self.admit(secret, address, is_open=is_open)
+
+    async def admit(self, secret: bytes | None, address: str, *, is_open: bool) -> Principal | None:
+        """Who that is, and that they do not ask too often. Raises Unauthorized, RateLimited."""
         if secret is None:
             self._anonymous.take(address)
-            if scope["type"] == "http" and (scope["path"] in OPEN or not scope["path"].startswith(API)):
+            if is_open:
                 return None
             raise Unauthorized(hint="send `Authorization: Bearer` with the token in $PODIUM_HOME/owner.token")
         try:
@@ -222,6 +237,9 @@ class Guard:
         upload = scope["method"] == "PUT" and scope["path"].startswith(ARTIFACTS)
         limit = MAX_ARTIFACT_BYTES if upload else self._settings.max_json_bytes
         if not upload and asked.content_type.split(b";")[0].strip().lower() != b"application/json":
+            allowed = self._methods_at(scope["path"])
+            if scope["method"] not in allowed:
+                raise MethodNotAllowed(allow=", ".join(allowed))
             raise UnsupportedMediaType()
         if asked.length is not None and asked.length > limit:
             raise TooLarge(f"a body may have {limit} bytes here", hint=SEND_LESS, limit_bytes=limit)

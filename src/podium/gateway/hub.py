@@ -25,7 +25,7 @@ MAX_TICK_S = 0.050
 FRAME_S = 0.000_025
 SHARE = 0.1
 """Of one core, for frames; the tick is stretched towards it."""
-MAX_CHUNK_BYTES = 512 * 1024
+MAX_CHUNK_BYTES = 128 * 1024
 """Of one frame, unless a single event is larger."""
 MAX_CHUNK_EVENTS = 2_000
 KEPT_CHUNKS = 64

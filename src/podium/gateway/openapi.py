@@ -16,7 +16,9 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from podium.gateway.routes import JSON_BODY, About
+from podium.gateway.samples import samples
 from podium.kernel.events import Event, RunToolCalled
+from podium.kernel.ids import KINDS
 
 REF = "#/components/schemas/{name}"
 PREFIX = "/api/v1"
@@ -36,6 +38,7 @@ class _RunToolCalled(Struct, frozen=True, kw_only=True, tag_field="type", tag="r
 _EVENTS: Any = Union[tuple(k if k is not RunToolCalled else _RunToolCalled for k in get_args(Event))]  # noqa: UP007
 
 
+KEY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 _ALSO = {206: "The part that was asked for.", 304: "It has not changed.", 416: "It has no such part."}
 
 
@@ -77,6 +80,8 @@ def document(app: Litestar, version: str) -> bytes:
     for _path, _method, about in routes:
         types += [kind for kind in (about.body, about.answer) if kind not in (None, dict)]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    for name, sample in samples().items():
+        components[name]["examples"] = [sample]
     by_type = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for path, method, about in routes:
@@ -131,7 +136,8 @@ def _operation(path: str, method: str, about: About, schemas: dict[str, Any]) ->
 
 def _parameters(path: str, about: About) -> Iterator[dict[str, Any]]:
     if "{id}" in path:
-        yield {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+        kind = _kind_of(path.removeprefix(PREFIX).split("/")[1])
+        yield {"name": "id", "in": "path", "required": True, "schema": _id_schema(kind)}
     schema = msgspec.json.schema(about.query)
     properties = schema["$defs"][about.query.__name__].get("properties", {})
     for field in msgspec.structs.fields(about.query):
@@ -139,10 +145,46 @@ def _parameters(path: str, about: About) -> Iterator[dict[str, Any]]:
             "name": field.name,
             "in": "query",
             "required": field.required,
-            "schema": properties[field.name],
+            "schema": _place_schema(path)
+            if field.name in {"after", "before"}
+            else _inlined(properties[field.name], schema["$defs"]),
         }
     if about.changes:
-        yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
+        yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": KEY}
+
+
+def _kind_of(plural: str) -> str:
+    return {"inquiries": "inquiry"}.get(plural, plural.removesuffix("s"))
+
+
+def _place_schema(path: str) -> dict[str, Any]:
+    """Of `after` and `before`: the last of the page before, or a place in the log."""
+    words = path.removeprefix(PREFIX).strip("/").split("/")
+    if words[0] == "events":
+        return {"type": "string", "pattern": "^[a-z2-7]{20}$"}
+    return _id_schema(_kind_of(words[-1]) if words[-1] != "projects" else "project_id")
+
+
+def _id_schema(kind: str) -> dict[str, Any]:
+    if kind == "artifact":
+        return {"type": "string", "pattern": "^artifact_[0-9a-f]{64}$"}
+    if kind == "project_id" or kind in KINDS - {"project"}:
+        kind = kind.removesuffix("_id")
+        return {"type": "string", "pattern": f"^{kind}_[0-9a-hjkmnp-tv-z]{{26}}$"}
+    if kind == "agent":
+        return {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}
+    return {"type": "string", "minLength": 1, "maxLength": 100}  # a project goes by its name, too
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Without references to `definitions`, which stand nowhere in the document."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(part, definitions) for name, part in schema.items()}
 
 
 def _schema_of_error() -> dict[str, str]:

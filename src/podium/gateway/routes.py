@@ -42,6 +42,14 @@ class About(Struct, frozen=True, kw_only=True):
     """Any of them is enough."""
     is_open: bool = False
     """Needs no token."""
+    here: bool = False
+    """Rows answer it: a gateway that follows the server answers it itself."""
+    parts: bool = False
+    """Bytes that never change under this address, of any length, in parts when a `Range` asks for them."""
+    about_tokens: bool = False
+    """May change which secrets count."""
+    stays: bool = False
+    """Concerns the one server that is asked: never passed on to another."""
 
 
 def about(says: str, verb: Verb | None = None, **rest: Any) -> dict[str, Any]:

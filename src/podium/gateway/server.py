@@ -116,11 +116,22 @@ class BoundedProtocol(HttpToolsProtocol):
         # Whatever handlers the process has: addresses hold ids and, by mistake, secrets.
         self.access_log = False
         if len(self.connections) > connection_limit():
-            transport.abort()
-            return
+            # Whoever has asked nothing yet makes room, the oldest first: idle strangers shut nobody out.
+            oldest = next(iter(self._silent()), self)
+            oldest.transport.abort()
+            if oldest is self:
+                return
+            self._silent().pop(oldest, None)
+        self._silent()[self] = None
         self._expect_head()
 
+    def _silent(self) -> dict[BoundedProtocol, None]:
+        """Connections of this server that have not asked anything yet, oldest first."""
+        shared: dict[BoundedProtocol, None] = self.server_state.__dict__.setdefault("silent", {})
+        return shared
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._silent().pop(self, None)
         self._head_is_over()
         self._discarding_is_over()
         super().connection_lost(exc)
@@ -138,6 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_is_over()
+        self._silent().pop(self, None)
         if not self.url.startswith(b"/"):
             # A whole address as target names a second host beside the Host header: which one counts?
             raise httptools.HttpParserInvalidURLError

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, select
 
-from podium.engine.roster import Roster
+from podium.gateway.presence import Presence
 from podium.kernel.access import Scope
 from podium.kernel.ids import WorkerId
 from podium.kernel.nouns import Task
@@ -49,9 +49,9 @@ _peek = msgspec.json.Decoder(_Peeked)
 
 
 class Silence:
-    def __init__(self, store: Store, roster: Roster) -> None:
+    def __init__(self, store: Store, presence: Presence) -> None:
         self._store = store
-        self._roster = roster
+        self._presence = presence
         self._holders: frozenset[WorkerId] = frozenset()
         self._looked_at: float | None = None
 
@@ -61,12 +61,14 @@ class Silence:
         if self._looked_at is None or now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             self._holders = await self._store.reader.run(_holders)
+            if self._holders:
+                await self._presence.refresh()
         return frozenset(worker for worker in self._holders if self._is_silent(worker))
 
     def _is_silent(self, worker: WorkerId) -> bool:
-        if self._roster.is_connected(worker):
+        if self._presence.is_connected(worker):
             return False
-        silence_s = self._roster.silence_s(worker)
+        silence_s = self._presence.silence_s(worker)
         return silence_s is None or silence_s > MOMENT_S
 
 

@@ -24,7 +24,7 @@ from podium.gateway.errors import envelope
 from podium.gateway.follow import Wanted, check_seen, follow, mailbox_of, named_in, place_of, wanted_of
 from podium.gateway.hub import Chunk
 from podium.gateway.partials import PartialFrame
-from podium.gateway.rest.events import types_of
+from podium.gateway.rest.events import MAX_TYPES, types_of
 from podium.gateway.routes import about
 from podium.gateway.sockets import DIRECT, WriteFrame
 from podium.kernel.access import Scope
@@ -73,6 +73,8 @@ class Subscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     after: Annotated[str, Meta(max_length=100)] | None = None
     topics: tuple[Annotated[str, Meta(max_length=100)], ...] = ("events",)
+    types: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=MAX_TYPES)] = ()
+    """Only events of these types; none: of all."""
     partial: bool = False
     """Also text while it is being said, as `{"partial": {…}}`; needs topics that name tasks or runs."""
 
@@ -86,6 +88,7 @@ _subscription = msgspec.json.Decoder(Subscription)
         "Events as they are committed. The header Last-Event-ID goes before `after`.",
         query=Following,
         gives=SSE,
+        here=True,
     ),
 )
 async def follow_events(request: Ask) -> Stream:
@@ -118,7 +121,7 @@ async def _lines(api: Api, place: int, wanted: Wanted, partial: bool) -> AsyncIt
         yield b"event: error\ndata: " + envelope(error) + b"\n\n"
 
 
-@websocket("/stream", opt=about("Events and text by topics, for pages."))
+@websocket("/stream", opt=about("Events and text by topics, for pages.", here=True))
 async def follow_by_socket(socket: Socket) -> None:
     api = cast("Api", socket.app.state["api"])
     principal = cast("dict[str, Any]", socket.scope)[PRINCIPAL]
@@ -147,7 +150,7 @@ async def _send_events(socket: Socket, api: Api, ask: Subscription, scope: Scope
     """Until it cannot go on; returns why. Cancelled when the client has gone."""
     try:
         await check_seen(api, replace(named_in(ask.topics), scope=scope))
-        wanted = replace(wanted_of(ask.topics), scope=scope)
+        wanted = replace(wanted_of(ask.topics), types=frozenset(ask.types), scope=scope)
         place = await place_of(api, ask.after)
         write = _writing(socket)
         with api.hub.joined(), mailbox_of(api, named_in(ask.topics), ask.partial) as mailbox:

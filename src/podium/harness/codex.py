@@ -34,7 +34,7 @@ class Codex:
 
     name: ClassVar[str] = "codex"
     joins_said: ClassVar[bool] = False
-    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT)
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.STEER, Mode.QUEUE, Mode.INTERRUPT, Mode.MODEL)
     config_files: ClassVar[tuple[str, ...]] = (CONFIG,)
     resumes: ClassVar[bool] = True
     forks: ClassVar[bool] = True
@@ -89,6 +89,8 @@ class Codex:
             return self._refused(state, error) if error is not None else (_in_turn(state, result), ())
         if key.startswith(wire.CLEAN):
             return replace(state, clean=""), ()
+        if key.startswith(wire.MODEL):
+            return self._model_answered(state, MessageId(key.removeprefix(wire.MODEL)), error)
         if kind_of(key) == "message" and key not in state.done:
             return self._message_answered(state, MessageId(key), result, error)
         return state, ()
@@ -135,6 +137,15 @@ class Codex:
             return replace(state, halting=True), facts
         return replace(state, halted=True), (*facts, voice.paused("message"))
 
+    def _model_answered(self, state: CodexState, message_id: MessageId, error: Any) -> Told:
+        if kind_of(message_id) != "message" or message_id in state.done:
+            return state, ()
+        state, voice = finished(state, message_id), self._voice
+        if error is not None:
+            why = error.get("message") if isinstance(error, dict) else ""
+            return state, (voice.message_dropped(message_id, str(why)),)
+        return state, (voice.message_started(message_id), voice.message_completed(message_id))
+
     # ---- to the agent --------------------------------------------------------------------------------
 
     def due(self, state: CodexState) -> Sequence[Line]:
@@ -152,6 +163,8 @@ class Codex:
     def say(self, state: CodexState, said: Said, sent: Collection[str]) -> Sequence[Line] | None:
         if state.thread_id is None:
             return None
+        if said.mode is Mode.MODEL:
+            return [wire.model_request(said.id, state.thread_id, said.text)]
         if said.mode is Mode.QUEUE and (state.busy or _owes(state, sent)):
             return None
         lines: list[Line] = []
@@ -182,7 +195,8 @@ class Codex:
 
     def outcome(self, state: CodexState, exit: Exit) -> Outcome:
         if state.outcome is None or _goes_on(state):
-            return silent_end(exit)
+            # Told to end it ends with 0, in the middle of whatever it does; by itself it never ends there.
+            return silent_end(exit, from_outside=exit.code == 0)
         structured = _structured(state.answer) if state.answers and state.outcome.succeeded else None
         return replace(state.outcome, exit_code=exit.code, structured=structured)
 

@@ -18,6 +18,12 @@ from podium.harness.common import with_attachments
 from podium.kernel.errors import InvalidRequest, NotFound
 from podium.kernel.nouns import Agent, McpServer, Permissions
 
+ASKS = (
+    "Your commands run in a read-only sandbox, also those that a person has allowed. A command that has to "
+    "write anything or to use the network works only outside of it: ask for that at once, with "
+    "sandbox_permissions set to require_escalated and a justification. A person answers."
+)
+"""Without it an allowed command is tried inside first, where it cannot write, and fails."""
 INSTALL = "npm install -g @openai/codex"
 CONFIG = ".codex/config.toml"
 QUIET: dict[str, Any] = {
@@ -97,6 +103,8 @@ def _first_lines(
     if request.agent.model:
         thread["model"] = request.agent.model
     instructions = [request.agent.instructions] if request.agent.instructions else []
+    if request.agent.permissions is Permissions.ASK:
+        instructions.append(ASKS)
     # A copy that is made only now has not heard the prompt.
     again = going_on is not None and not forks and request.opening != "next"
     asked = with_attachments(request.prompt, request.attachments)

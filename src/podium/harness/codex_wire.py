@@ -26,6 +26,8 @@ ABANDON = "abandon:"
 """Before the id of a turn that nobody answers."""
 CLEAN = "clean:"
 """Before a turn's id: what it had left running is ended."""
+MODEL = "model:"
+"""Before a message's id: the request that sets the model, whose response brings back no turn."""
 MAX_PACKED = 40 * 1024
 """Of the state's 64 KiB."""
 
@@ -34,6 +36,12 @@ def request(key: str, method: str, params: dict[str, Any], *, carrying: str = ""
     """`carrying`: text that the response brings back."""
     name = f"{key}:{carrying}" if carrying else key
     return Line(key=key, data=msgspec.json.encode({"id": name, "method": method, "params": params}))
+
+
+def model_request(message_id: str, thread_id: str, model: str) -> Line:
+    """Of every turn after the one that runs. The program takes any name, and tries it at the next turn."""
+    made = request(f"{MODEL}{message_id}", "thread/settings/update", {"threadId": thread_id, "model": model})
+    return Line(key=message_id, data=made.data)
 
 
 def answer_key(request_id: Any) -> str:
@@ -56,7 +64,7 @@ def key_of(line: bytes) -> str:
     if "method" not in said:
         return answer_key(found) if "result" in said or "error" in said else ""
     if isinstance(found, str):
-        return OPEN if found.startswith(f"{OPEN}:") else found
+        return OPEN if found.startswith(f"{OPEN}:") else found.removeprefix(MODEL)
     return str(said["method"]) if found is None else ""
 
 

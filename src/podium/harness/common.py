@@ -143,15 +143,20 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and infinities are not JSON
 
 
-def silent_end(exit: Exit) -> Outcome:
+FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, 128 + signal.SIGTERM})
+"""Exit codes of programs that something else has ended: killed, or told to end, as every process is when its
+machine shuts down. When we do so ourselves we know why (a cancel, a limit), and then that is the reason."""
+
+
+def silent_end(exit: Exit, *, from_outside: bool = False) -> Outcome:
     """The outcome of a program that ended without its own say.
 
-    Killed by SIGKILL, or nobody saw its end: something outside ended it, so the run counts as lost and may
-    be tried again. Any other end is the program's own failure.
+    Ended by something outside, as its exit code or, with `from_outside`, its harness says: the run counts as
+    lost and may be tried again. Any other end is the program's own failure.
     """
     stderr = as_text(exit.stderr).strip()
     last = stderr.splitlines()[-1][:MAX_DETAIL] if stderr else ""
-    if exit.code is None or exit.code == -signal.SIGKILL:
+    if from_outside or exit.code is None or exit.code in FROM_OUTSIDE:
         return Outcome(succeeded=False, reason=Reason.KILLED, detail=last, exit_code=exit.code, lost=True)
     if exit.code == 127:
         return Outcome(succeeded=False, reason=Reason.PROGRAM_MISSING, detail=last, exit_code=127)

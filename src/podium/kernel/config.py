@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from podium.kernel.database_url import check_database_url, shown_database_url
 from podium.kernel.errors import InvalidRequest
 
 HarnessName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -35,6 +36,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Addresses of proxies that encrypt and say for whom they ask (X-Forwarded-For), with commas between."""
     public_url: str | None = None
     """How the server is reached from elsewhere: https://podium.example.org."""
+    database_url: str | None = None
+    """`postgresql://USER@HOST:PORT/NAME`; None: the SQLite file in the home. Shown without its password."""
+    beside: str | None = None
+    """Path of `bus.sock` in the home of the server whose database this is: be a gateway that follows it."""
     worker: bool = True
     """Whether `podium up` also works itself."""
     capacity: Annotated[int, Meta(ge=1, le=10_000)] | None = None
@@ -80,6 +85,8 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, 
                 msgspec.convert({key: value}, Settings, strict=False)
             except msgspec.ValidationError as error:
                 raise InvalidRequest(f"{origin}: {key}: {error}") from error
+            if key == "database_url":
+                _check_database(origin, value)
             values[key], origins[key] = value, origin
     return msgspec.convert(values, Settings, strict=False), origins
 
@@ -88,6 +95,18 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The `PODIUM_*` layer: settings only; other variables of that prefix have their own readers."""
     known = {f"PODIUM_{key.upper()}": key for key in Settings.__struct_fields__ if key not in ONLY_IN_FILE}
     return {known[name]: value for name, value in environ.items() if name in known}
+
+
+def shown(name: str, value: Any) -> Any:
+    """A setting as people and programs may be shown it: no password."""
+    return shown_database_url(value) if name == "database_url" and value is not None else value
+
+
+def _check_database(origin: str, url: str) -> None:
+    try:
+        check_database_url(url)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{origin}: database_url: {error.message}", hint=error.hint) from None
 
 
 def _suggest(key: str) -> str:

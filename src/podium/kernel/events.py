@@ -53,6 +53,14 @@ class ServerStarted(_Event, frozen=True, kw_only=True, tag="server.started"):
     """False: the machine or the server died; the sequence may have skipped ahead."""
 
 
+class DatabaseReturned(_Event, frozen=True, kw_only=True, tag="database.returned"):
+    """The server writes again after its database was away."""
+
+    away_s: float
+    lost_events: int
+    """Agents' output that had been shown and that a crash of the database took back: it is reported again."""
+
+
 class ProjectAdded(_Event, frozen=True, kw_only=True, tag="project.added"):
     project: Project
 
@@ -402,8 +410,8 @@ RunFact = (
 """What a worker may report about a run it holds. Everything else is the server's to decide."""
 
 Event = (
-    ServerStarted | ServerStopAsked | TokenMade | TokenRotated | TokenRevoked | AccessRefused
-    | ProjectAdded | ProjectChanged | ProjectRemoved
+    ServerStarted | DatabaseReturned | ServerStopAsked | AccessRefused
+    | TokenMade | TokenRotated | TokenRevoked | ProjectAdded | ProjectChanged | ProjectRemoved
     | AgentDefined | AgentRemoved | WorkerJoined | WorkerLeft
     | TaskOpened | TaskStarted | TaskRequeued | TaskCancelRequested | TaskDone | TaskFailed | TaskCancelled
     | RunQueued | RunLeased | RunStarting | RunStarted | RunAdopted | RunSessionKnown | RunCancelRequested

@@ -75,7 +75,7 @@ class Reason(StrEnum):
     RERUNS_EXHAUSTED = "reruns_exhausted"
 
 
-class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Check(Struct, frozen=True, kw_only=True):
     """A completion test: argv run in the workspace with the agent's environment; exit 0 passes."""
 
     name: Name
@@ -93,7 +93,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     output: ArtifactId | None = None
 
 
-class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Limits(Struct, frozen=True, kw_only=True):
     """Every run ends at these; reaching one is a typed reason."""
 
     run_s: Annotated[float, Meta(gt=0)] = 4 * 3600.0
@@ -106,7 +106,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds given to each step of interrupt, TERM, KILL."""
 
 
-class McpServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class McpServer(Struct, frozen=True, kw_only=True):
     """A server of tools: `url` (streamable HTTP) or `argv` (stdio), one of the two."""
 
     name: Name

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from podium.client.api import connect
+from podium.kernel.config import shown
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import kind_of
 from podium.local.checkouts import apply, state_of
@@ -63,7 +64,7 @@ def doctor(config: bool, as_json: bool) -> int:
     home = home_path()
     settings, origins = load_settings(home)
     if config:
-        rows = [(name, getattr(settings, name), origins[name]) for name in origins]
+        rows = [(name, shown(name, getattr(settings, name)), origins[name]) for name in origins]
         if as_json:
             click.echo(
                 msgspec.json.encode(
@@ -79,7 +80,7 @@ def doctor(config: bool, as_json: bool) -> int:
         for name, value, origin in rows:
             click.echo(f"{name.ljust(width)}  {value!s:<16}  {click.style(origin, dim=True)}")
         return 0
-    findings = list(examine(home))
+    findings = list(examine(home, settings.database_url))
     if as_json:
         click.echo(msgspec.json.encode(findings).decode())
     else:

@@ -8,12 +8,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec import Struct
 
 from podium import process
 from podium.client.api import Client
+from podium.client.pages import Follows
+from podium.kernel.database_url import shown_database_url
 from podium.kernel.errors import PodiumError
 from podium.local.programs import State, look
 from podium.local.sandboxes import Sandbox, sandbox_of
@@ -31,10 +34,11 @@ class Finding(Struct, frozen=True, kw_only=True):
     next_step: str = ""
 
 
-def examine(home: Path) -> Iterator[Finding]:
+def examine(home: Path, database_url: str | None = None) -> Iterator[Finding]:
     """Every check, cheapest first. None of them changes anything."""
     yield Finding(id="python", ok=sys.version_info >= (3, 11), found=".".join(map(str, sys.version_info[:3])))
     yield Finding(id="sqlite", ok=sqlite3.sqlite_version_info >= (3, 35), found=sqlite3.sqlite_version)
+    yield _database(database_url)
     yield _git()
     yield _home(home)
     yield _space(home)
@@ -81,6 +85,14 @@ def _sandbox(sandbox: Sandbox) -> Finding:
         return Finding(id=name, ok=False, found=f"{found}, refused here: {sandbox.refused}", next_step=step)
     step = f"it warns of that at every start; {install}" if sandbox.whose == "bundled" else ""
     return Finding(id=name, ok=True, found=found, next_step=step)
+
+
+def _database(url: str | None) -> Finding:
+    if url is None:
+        return Finding(id="database", ok=True, found="SQLite, a file in the home")
+    here = find_spec("psycopg") is not None
+    step = "" if here else "its driver is not installed: pip install 'podium[postgresql]'"
+    return Finding(id="database", ok=here, found=shown_database_url(url), next_step=step)
 
 
 def _git() -> Finding:
@@ -148,16 +160,29 @@ def _cgroup_leaf() -> bool:
         return False
 
 
+_STEPS = {True: "start one: podium worker", False: "start one on the home of the main server: podium worker"}
+
+
+def _followed(found: Follows) -> Finding:
+    away = "" if found.answers else ", which does not answer"
+    step = "" if found.answers else "see to it on its home: podium status"
+    return Finding(
+        id="main-server", ok=found.answers, found=f"followed at {found.main}{away}", next_step=step
+    )
+
+
 def _server(home: Path) -> Iterator[Finding]:
     try:
         with Client.from_home(home) as client:
             status = client.status()
             yield Finding(id="server", ok=True, found=f"{client.url}, version {status.version}")
+            if status.follows is not None:
+                yield _followed(status.follows)
             yield Finding(
                 id="workers",
                 ok=status.workers_connected > 0,
                 found=f"{status.workers_connected} connected, {status.capacity} slots",
-                next_step="" if status.workers_connected else "start one: podium worker",
+                next_step="" if status.workers_connected else _STEPS[status.follows is None],
             )
     except PodiumError as error:
         yield Finding(id="server", ok=None, found=error.message, next_step=error.hint or "podium up")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from podium.kernel.errors import Conflict, StorageFull
 from podium.store.artifacts import Artifacts
-from podium.store.database import Database
+from podium.store.sqlite import SqliteDatabase
 
 
-def back_up(home: Path, target: Path) -> dict[str, int]:
+def back_up(home: Path, target: Path, *, database: bool = True) -> dict[str, int]:
     """Copy database and artifacts of a running home to `target`, which must not exist or be empty.
 
     The database first, then the artifacts: every row of the copy then finds its bytes. Works while the
     server writes. The copy appears complete or not at all (made beside, then renamed). Returns counts.
-    Raises Conflict, StorageFull.
+    Without `database` it stands elsewhere, and its owner has copied it before. Raises Conflict, StorageFull.
     """
     if target.exists() and any(target.iterdir()):
         raise Conflict(f"{target} is not empty", hint="name a directory that does not exist yet")
@@ -24,8 +24,10 @@ def back_up(home: Path, target: Path) -> dict[str, int]:
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(parents=True, mode=0o700)
-        Database(home / "podium.db").copy_to(staging / "podium.db")
-        size, count = (staging / "podium.db").stat().st_size, 0
+        size, count = 0, 0
+        if database:
+            SqliteDatabase(home / "podium.db").copy_to(staging / "podium.db")
+            size = (staging / "podium.db").stat().st_size
         for blob in Artifacts(home / "artifacts").everything():
             copy = staging / "artifacts" / blob.parent.name / blob.name
             copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

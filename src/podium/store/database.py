@@ -1,149 +1,161 @@
-"""Opening the database: versions checked before anything is written, one engine to write, one to read."""
+"""The port to a database: what the store asks of SQLite and PostgreSQL alike.
+
+Tables and queries are the same for both (`schema.py`, `queries.py`). What differs stands behind `Database`
+and `Seat`: opening, being the only one who writes, durability, and what an error means.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy import Connection, Engine
 
-from podium.kernel.errors import NewerDatabase, PodiumError, StorageFull, Unavailable
+from podium.kernel.errors import NewerDatabase, PodiumError, Unavailable
 from podium.store.schema import HEAD
 
-BUSY_TIMEOUT_S = 5.0
-"""How long one statement waits for another process's lock before the batch is put off."""
 
+class Database(ABC):
+    """One database. `place` names it to people and holds no password."""
 
-class Database:
-    """The file (or server) behind one store. `open()` brings the schema up to date."""
+    place: str
+    follows: bool
+    """Whether one process learns of another's commits: `follow` works."""
 
-    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self.path = path
-        self._busy_timeout_s = busy_timeout_s
-
+    @abstractmethod
     def open(self) -> None:
-        """Check the version, migrate if older. Raises NewerDatabase, the file untouched, if newer."""
-        found = self._version()
-        if found == HEAD:
-            return
-        if found is not None and found > HEAD:
-            raise NewerDatabase(
-                f"the database is at version {found}, this Podium knows up to {HEAD}",
-                hint="install the newer Podium, or start with a backup made by this one",
-            )
-        from podium.store.migrate import upgrade
+        """Check the version, migrate if older. Raises NewerDatabase (nothing touched) if newer, Conflict
+        when a migration is due while another server works, Unavailable."""
 
-        engine = self.writing_engine()
-        try:
-            with engine.connect() as connection:
-                upgrade(connection)
-        finally:
-            engine.dispose()
+    @abstractmethod
+    def check(self) -> None:
+        """As `open` for one who only reads: raises Unavailable unless the version is exactly ours."""
 
-    def file(self) -> tuple[int, int] | None:
-        """Which file stands at the path, by device and inode; None when there is none."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+    @abstractmethod
+    def seat(self) -> Seat:
+        """The Writer's place, not taken yet."""
 
-    def _version(self) -> str | None:
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return None
-        # Read-only and without SQLAlchemy: a file we may have to refuse must stay byte-identical.
-        probe = self._read_only()
-        try:
-            row = probe.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return None
-            raise Unavailable(f"the database cannot be read: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                f"{self.path} is not a Podium database: {error}", hint="restore it with a backup"
-            ) from error
-        finally:
-            probe.close()
-        return str(row[0]) if row else None
-
+    @abstractmethod
     def writing_engine(self) -> Engine:
-        """One connection; every transaction begins IMMEDIATE."""
-        engine = self._engine(StaticPool)
+        """One connection that may write, without the right of a seat: for migrations and copies."""
 
-        @event.listens_for(engine, "connect")
-        def _set_up(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA wal_autocheckpoint=4000")
-            connection.execute("PRAGMA cache_size=-4096")
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        return engine
-
+    @abstractmethod
     def reading_engine(self) -> Engine:
         """One connection for the reader thread; cannot write."""
-        engine = self._engine(StaticPool).execution_options(isolation_level="AUTOCOMMIT")
 
-        @event.listens_for(engine, "connect")
-        def _set_up(connection: Any, _record: Any) -> None:
-            connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA cache_size=-4096")
+    @abstractmethod
+    def era(self, connection: Connection, boot_id: str) -> str:
+        """Changes whenever commits that were not fully durable may be lost. `boot_id`: the machine's."""
 
-        return engine
+    @abstractmethod
+    def is_away(self, error: BaseException) -> bool:
+        """Whether the connection is gone, so that only a new one can help."""
 
-    def copy_to(self, target: Path) -> None:
-        """A consistent copy while others write: one step of SQLite's own backup, then fsync.
+    @abstractmethod
+    def is_locked(self, error: BaseException) -> bool:
+        """Whether another program holds what we need."""
 
-        In one step because a paged backup starts again whenever somebody writes and never ends under load.
-        """
-        source = self._read_only()
-        copy = sqlite3.connect(target)
-        try:
-            source.backup(copy, pages=-1)
-        finally:
-            copy.close()
-            source.close()
+    @abstractmethod
+    def told(self, error: Exception) -> PodiumError:
+        """What a caller is told about a failure of the database."""
 
-    def _read_only(self) -> sqlite3.Connection:
-        address = f"{self.path.absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(address, uri=True, timeout=self._busy_timeout_s)
+    def follow(self) -> AsyncIterator[int]:
+        """The newest event's number, again whenever somebody committed events."""
+        raise Unavailable(f"{self.place} cannot be followed from another process")
 
-    def _engine(self, pool: type[StaticPool] | type[NullPool]) -> Engine:
-        return create_engine(
-            # Put together, not written out: a path may hold what means something in an address.
-            URL.create("sqlite", database=str(self.path)),
-            poolclass=pool,
-            connect_args={"check_same_thread": False, "timeout": self._busy_timeout_s},
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What was found when a lost connection was replaced."""
+
+    committed: bool
+    """Whether the transaction that was being committed when the connection went is there."""
+    last_seq: int
+    era: str
+
+
+class Seat(ABC):
+    """The Writer's place at its database: one connection and the right to be the only one who writes.
+
+    Used by one thread at a time. The order of one transaction is begin, seal, commit; or rollback.
+    """
+
+    connection: Connection
+    epoch: str | None = None
+    """What this Writer marks a shared database with (`meta.epoch_of`); None where nobody else could look."""
+
+    @abstractmethod
+    def take(self) -> None:
+        """Connect and become the only Writer. Raises Conflict when another is, naming it; Unavailable."""
+
+    @abstractmethod
+    def begin(self, *, durable: bool) -> None:
+        """`durable`: the commit survives a crash of the machine; otherwise only one of ours."""
+
+    @abstractmethod
+    def seal(self, *, wrote: bool, last_seq: int | None) -> None:
+        """The last thing before COMMIT. If the transaction `wrote`, note in it that it is ours; `last_seq`:
+        the last of the events it holds. Raises Superseded or Unavailable when the right to write is lost."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Raises InDoubt when it is not known whether it happened."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Also when BEGIN itself failed, or the connection is gone."""
+
+    @abstractmethod
+    def resume(self) -> Resumed:
+        """One attempt to take the seat again after its connection was lost. Raises Superseded for good,
+        anything else for now."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Close the connection; the right to write ends with it."""
+
+
+class Lost(Unavailable):
+    """The connection to the database is gone."""
+
+
+class InDoubt(Exception):
+    """The connection went between COMMIT and its answer."""
+
+
+class Superseded(Unavailable):
+    """Somebody else wrote to this database; this server must not go on."""
+
+
+def version_is_current(found: str | None) -> bool:
+    """Raises NewerDatabase for one that this Podium does not know."""
+    if found is not None and found > HEAD:
+        raise NewerDatabase(
+            f"the database is at version {found}, this Podium knows up to {HEAD}",
+            hint="install the newer Podium, or start with a backup made by this one",
+        )
+    return found == HEAD
+
+
+def must_be_current(found: str | None) -> None:
+    """For one who only reads. Raises Unavailable."""
+    if not version_is_current(found):
+        raise Unavailable(
+            f"the database is at version {found or 'none'}, not {HEAD}", hint="start its server first"
         )
 
 
-def is_disk_full(error: BaseException) -> bool:
-    code = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
-    return code in {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_CANTOPEN_FULL"}
+def database_at(home: Path, url: str | None, who: str = "podium") -> Database:
+    """The database of a home: its own SQLite file, or the PostgreSQL database that the URL names.
 
+    `who` is what others are told who holds it. Raises Unavailable when the driver is missing.
+    """
+    if url is None:
+        from podium.store.sqlite import SqliteDatabase
 
-def is_locked(error: BaseException) -> bool:
-    code = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
-    return code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+        return SqliteDatabase(home / "podium.db")
+    from podium.store.postgresql import PostgresqlDatabase
 
-
-def as_podium_error(error: Exception) -> PodiumError:
-    """What a caller is told about a failure of the database."""
-    if isinstance(error, PodiumError):
-        return error
-    if isinstance(error, (DBAPIError, sqlite3.Error)):
-        if is_disk_full(error):
-            return StorageFull()
-        if is_locked(error):
-            return Unavailable("another program holds the database locked", hint="end it, then try again")
-        return Unavailable(f"the database failed: {str(getattr(error, 'orig', error))[:200]}")
-    return PodiumError(f"{type(error).__name__} in a command; please report this")
+    return PostgresqlDatabase(url, who)

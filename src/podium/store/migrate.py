@@ -6,9 +6,11 @@ from sqlalchemy import Connection
 
 
 def upgrade(connection: Connection) -> None:
-    """Run the missing migrations in one transaction: afterwards the schema is old or new, never between.
+    """Run the missing migrations in the transaction that the caller has begun and will commit: afterwards the
+    schema is old or new, never between.
 
-    Several processes may call this at once: BEGIN IMMEDIATE lets one migrate, the others find it current.
+    Several processes may call this at once: BEGIN IMMEDIATE, or the Writer's advisory lock, lets one migrate;
+    the others find it current.
     """
     from alembic import command
     from alembic.config import Config
@@ -16,5 +18,4 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "podium.store:migrations")
     config.attributes["connection"] = connection
-    with connection.begin():
-        command.upgrade(config, "head")
+    command.upgrade(config, "head")

@@ -21,6 +21,11 @@ DEFAULT_PAGE = 50
 _encode = msgspec.json.Encoder().encode
 
 
+def last_seq(connection: Connection) -> int:
+    """The newest event's number; 0 for an empty log."""
+    return int(connection.execute(select(func.max(schema.events.c.seq))).scalar() or 0)
+
+
 def page_of(rows: Sequence[Any], limit: int) -> bytes:
     """`{"items": […], "next": id | null}` from rows (doc, key) of which one more than `limit` was asked."""
     more = len(rows) > limit

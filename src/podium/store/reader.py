@@ -6,23 +6,28 @@ A pool with a thread per query loses half the throughput to the interpreter lock
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from podium.kernel.errors import Unavailable
-from podium.store.database import Database, as_podium_error
+from podium.kernel.errors import PodiumError, Unavailable
+from podium.store.database import Database
 
 T = TypeVar("T")
 Query = Callable[[Connection], T]
+_Call = tuple[Query[Any], asyncio.Future[Any]]
+_Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 MAX_BATCH = 64
 
 
 class Reader:
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._engine = database.reading_engine()
         self._waiting: queue.SimpleQueue[tuple[Query[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="podium-reader", daemon=True)
@@ -47,7 +52,8 @@ class Reader:
         return await future
 
     def _work(self) -> None:
-        with self._engine.connect() as connection:
+        self._connection: Connection | None = None
+        try:
             while True:
                 first = self._waiting.get()
                 if first is None:
@@ -60,27 +66,53 @@ class Reader:
                         last = True
                         break
                     calls.append(call)
-                self._answer(connection, calls)
+                self._answer(calls)
                 if last:
                     return
+        finally:
+            self._drop_connection()
 
-    def _answer(self, connection: Connection, calls: list[tuple[Query[Any], asyncio.Future[Any]]]) -> None:
-        answers: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+    def _answer(self, calls: list[_Call]) -> None:
+        answers: list[_Answer] = []
+        away: PodiumError | None = None
         for query, future in calls:
+            if away is not None:
+                answers.append((future, None, type(away)(away.message, hint=away.hint)))
+                continue
             try:
-                answers.append((future, query(connection), None))
+                answers.append((future, self._query(query), None))
             except Exception as error:
-                told = as_podium_error(error)
+                told = self._database.told(error)
                 if told is not error:
                     told.__cause__ = error
+                    away = told if self._database.is_away(error) else None
                 answers.append((future, None, told))
         try:
             calls[0][1].get_loop().call_soon_threadsafe(_settle, answers)
         except RuntimeError:
             return  # the loop has ended; nobody waits any more
 
+    def _query(self, query: Query[T]) -> T:
+        """On the connection there is; on a new one when that turns out to be gone. Reading is repeatable."""
+        if self._connection is not None:
+            try:
+                return query(self._connection)
+            except Exception as error:
+                if not self._database.is_away(error):
+                    raise
+                self._drop_connection()
+        self._connection = self._engine.connect()
+        return query(self._connection)
 
-def _settle(answers: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(DBAPIError):
+                connection.invalidate()
+                connection.close()
+
+
+def _settle(answers: list[_Answer]) -> None:
     for future, value, error in answers:
         if future.done():
             continue

@@ -62,6 +62,12 @@ class Ring:
             self._oldest = gone.seq
         self._wake()
 
+    def drop_after(self, seq: int) -> None:
+        """Forget entries after `seq`: a database that crashed has lost them. Their numbers are not used
+        again; who had seen them sees the same output once more under new ones."""
+        while self._entries and self._entries[-1].seq > seq:
+            self._bytes -= len(self._entries.pop().wire)
+
     def since(self, seq: int, limit: int = 5_000) -> list[Entry] | None:
         """At most `limit` entries after `seq`; None when some of them have already left the ring."""
         if seq < self._oldest:

@@ -6,8 +6,9 @@ a test compares the two.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -21,12 +22,57 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
 )
 
 HEAD: Final = "0003"
 """The newest migration. A test compares it with the scripts."""
 
+MAX_SHORT: Final = 400
+KEPT_SHORT: Final = 200
+"""Characters; an entry of PostgreSQL's index has 2,704 bytes at most."""
+
 metadata = MetaData()
+
+
+def storable(value: str) -> str:
+    """Text as both databases can hold it: PostgreSQL has no U+0000, the sign for it stands in its place."""
+    return value.replace("\0", "\u2400") if "\0" in value else value
+
+
+def short(value: str) -> str:
+    """Text for a column that may be indexed: what agents call things has no bound, an entry of an index has.
+    The same text gives the same result, another one another."""
+    value = storable(value)
+    if len(value) <= MAX_SHORT:
+        return value
+    return f"{value[:KEPT_SHORT]}…{hashlib.sha256(value.encode()).hexdigest()}"
+
+
+class ShortText(TypeDecorator[str]):
+    """Text that sorts by its bytes on both databases, so that pages follow each other alike.
+
+    The length is a remark: SQLite does not enforce it, and PostgreSQL shall not refuse what SQLite takes.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Text(collation="C"))
+        return dialect.type_descriptor(self.impl)
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        return None if value is None else short(value)
+
+
+class LongText(ShortText):
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        return None if value is None else storable(value)
 
 
 def timestamp(at: datetime) -> str:
@@ -37,20 +83,20 @@ def timestamp(at: datetime) -> str:
 meta = Table(
     "meta",
     metadata,
-    Column("key", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", ShortText(64), primary_key=True),
+    Column("value", LongText, nullable=False),
 )
 
 events = Table(
     "events",
     metadata,
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("at", String(32), nullable=False),
-    Column("by", String(128), nullable=False),
+    Column("at", ShortText(32), nullable=False),
+    Column("by", ShortText(128), nullable=False),
     Column("v", SmallInteger, nullable=False),
-    Column("type", String(48), nullable=False),
-    Column("task_id", String(48)),
-    Column("run_id", String(48)),
+    Column("type", ShortText(48), nullable=False),
+    Column("task_id", ShortText(48)),
+    Column("run_id", ShortText(48)),
     Column("body", LargeBinary, nullable=False),
     Index("events_by_task", "task_id", "seq"),
 )
@@ -58,27 +104,27 @@ events = Table(
 projects = Table(
     "projects",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("name", String(100), nullable=False, unique=True),
+    Column("id", ShortText(48), primary_key=True),
+    Column("name", ShortText(100), nullable=False, unique=True),
     Column("doc", LargeBinary, nullable=False),
 )
 
 agents = Table(
     "agents",
     metadata,
-    Column("name", String(100), primary_key=True),
+    Column("name", ShortText(100), primary_key=True),
     Column("doc", LargeBinary, nullable=False),
 )
 
 tasks = Table(
     "tasks",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("project_id", String(48)),
-    Column("state", String(16), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("id", ShortText(48), primary_key=True),
+    Column("project_id", ShortText(48)),
+    Column("state", ShortText(16), nullable=False),
+    Column("status", ShortText(16), nullable=False),
     Column("doc", LargeBinary, nullable=False),
-    Column("prompt", Text, nullable=False),
+    Column("prompt", LongText, nullable=False),
     Index("tasks_by_status", "status", "id"),
     Index("tasks_by_project", "project_id", "id"),
 )
@@ -86,17 +132,17 @@ tasks = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("task_id", String(48), nullable=False),
-    Column("project_id", String(48)),
-    Column("worker_id", String(48)),
-    Column("state", String(16), nullable=False),
+    Column("id", ShortText(48), primary_key=True),
+    Column("task_id", ShortText(48), nullable=False),
+    Column("project_id", ShortText(48)),
+    Column("worker_id", ShortText(48)),
+    Column("state", ShortText(16), nullable=False),
     Column("fence", Integer, nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("open", SmallInteger, nullable=False),
     Column("out_offset", BigInteger, nullable=False),
     Column("decoder", LargeBinary, nullable=False),
-    Column("last_output_at", String(32)),
+    Column("last_output_at", ShortText(32)),
     Column("doc", LargeBinary, nullable=False),
     Index("runs_by_task", "task_id", "id"),
     Index("runs_open", "open", "state", "priority", "id"),
@@ -105,10 +151,10 @@ runs = Table(
 changes = Table(
     "changes",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("task_id", String(48), nullable=False),
-    Column("run_id", String(48), nullable=False, unique=True),
-    Column("state", String(16), nullable=False),
+    Column("id", ShortText(48), primary_key=True),
+    Column("task_id", ShortText(48), nullable=False),
+    Column("run_id", ShortText(48), nullable=False, unique=True),
+    Column("state", ShortText(16), nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("changes_by_task", "task_id"),
 )
@@ -116,10 +162,10 @@ changes = Table(
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("task_id", String(48), nullable=False),
-    Column("worker_id", String(48), nullable=False),
-    Column("conversation_id", String(200), nullable=False),
+    Column("id", ShortText(48), primary_key=True),
+    Column("task_id", ShortText(48), nullable=False),
+    Column("worker_id", ShortText(48), nullable=False),
+    Column("conversation_id", ShortText(200), nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("sessions_by_conversation", "worker_id", "conversation_id"),
     Index("sessions_by_task", "task_id", "id"),
@@ -128,10 +174,10 @@ sessions = Table(
 messages = Table(
     "messages",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("task_id", String(48), nullable=False),
-    Column("run_id", String(48), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("id", ShortText(48), primary_key=True),
+    Column("task_id", ShortText(48), nullable=False),
+    Column("run_id", ShortText(48), nullable=False),
+    Column("state", ShortText(16), nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("messages_by_task", "task_id", "id"),
     Index("messages_by_state", "state", "run_id"),
@@ -140,13 +186,13 @@ messages = Table(
 inquiries = Table(
     "inquiries",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("task_id", String(48), nullable=False),
-    Column("run_id", String(48), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("reply_token", String(200), nullable=False),
-    Column("expires_at", String(32), nullable=False),
+    Column("id", ShortText(48), primary_key=True),
+    Column("task_id", ShortText(48), nullable=False),
+    Column("run_id", ShortText(48), nullable=False),
+    Column("state", ShortText(16), nullable=False),
+    Column("digest", ShortText(64), nullable=False),
+    Column("reply_token", ShortText(200), nullable=False),
+    Column("expires_at", ShortText(32), nullable=False),
     Column("undelivered", SmallInteger, nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("inquiries_by_state", "state", "id"),
@@ -158,9 +204,9 @@ inquiries = Table(
 grants = Table(
     "grants",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("task_id", String(48), nullable=False),
-    Column("digest", String(64), nullable=False),
+    Column("id", ShortText(48), primary_key=True),
+    Column("task_id", ShortText(48), nullable=False),
+    Column("digest", ShortText(64), nullable=False),
     Column("used", SmallInteger, nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("grants_by_task", "task_id", "digest"),
@@ -169,17 +215,17 @@ grants = Table(
 workers = Table(
     "workers",
     metadata,
-    Column("id", String(48), primary_key=True),
+    Column("id", ShortText(48), primary_key=True),
     Column("doc", LargeBinary, nullable=False),
 )
 
 artifacts = Table(
     "artifacts",
     metadata,
-    Column("id", String(80), primary_key=True),
+    Column("id", ShortText(80), primary_key=True),
     Column("size", BigInteger, nullable=False),
-    Column("task_id", String(48)),
-    Column("created_at", String(32), nullable=False),
+    Column("task_id", ShortText(48)),
+    Column("created_at", ShortText(32), nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("artifacts_by_task", "task_id"),
 )
@@ -187,9 +233,9 @@ artifacts = Table(
 idempotency = Table(
     "idempotency",
     metadata,
-    Column("principal", String(128), primary_key=True),
-    Column("key", String(200), primary_key=True),
-    Column("request", String(64), nullable=False),
+    Column("principal", ShortText(128), primary_key=True),
+    Column("key", ShortText(200), primary_key=True),
+    Column("request", ShortText(64), nullable=False),
     Column("status", SmallInteger, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("created_s", Float, nullable=False),
@@ -199,11 +245,11 @@ idempotency = Table(
 tokens = Table(
     "tokens",
     metadata,
-    Column("id", String(48), primary_key=True),
-    Column("hash", String(64), nullable=False, unique=True),
-    Column("name", String(100), nullable=False),
-    Column("parent", String(48)),
-    Column("run_id", String(48)),
+    Column("id", ShortText(48), primary_key=True),
+    Column("hash", ShortText(64), nullable=False, unique=True),
+    Column("name", ShortText(100), nullable=False),
+    Column("parent", ShortText(48)),
+    Column("run_id", ShortText(48)),
     Column("in_force", SmallInteger, nullable=False),
     Column("doc", LargeBinary, nullable=False),
     Index("tokens_by_parent", "parent", "id"),

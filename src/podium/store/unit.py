@@ -35,7 +35,7 @@ from podium.store import schema
 from podium.store.ring import Entry
 from podium.store.rows import DOCS, INSERTS, TABLES, UPDATES, Moving, guard_of, row_of
 from podium.store.rows import encode as _encode
-from podium.store.schema import timestamp
+from podium.store.schema import short, timestamp
 
 Noun = TypeVar("Noun", Task, Run, Change, Session, Message, Inquiry, Grant)
 _AGENT = select(schema.agents.c.doc).where(schema.agents.c.name == bindparam("b_name"))
@@ -206,7 +206,8 @@ class Unit:
         batch = self._batch
         seq = batch.next_seq
         batch.next_seq += 1
-        task_id, run_id = e.subject_of(event)
+        task_id, run_id = (key and short(key) for key in e.subject_of(event))
+        by = short(by)
         row = (seq, batch.at, by, e.Recorded.VERSION, e.type_of(event), task_id, run_id, _encode(event))
         batch.rows.append(row)
         self.wrote = True

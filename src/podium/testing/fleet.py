@@ -16,6 +16,7 @@ import httpx
 
 from podium.client.home import Target
 from podium.client.tls import trust
+from podium.testing.databases import chosen
 
 WAIT_S = 60.0
 LOOK_EVERY_S = 0.02
@@ -46,6 +47,7 @@ class Fleet:
             "PODIUM_CAPACITY": str(capacity),
             "PODIUM_PORT": "0",
             "NO_COLOR": "1",
+            **({"PODIUM_DATABASE_URL": database} if (database := chosen.url(home)) else {}),
             **{name: value for name, value in os.environ.items() if name.startswith("PODIUM_TEST_")},
             **(environ or {}),
         }

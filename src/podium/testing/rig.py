@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import anyio.abc
 import anyio.to_thread
+import msgspec
 
 from podium.bus.inprocess import InProcessBus
 from podium.engine import commands
@@ -29,6 +30,7 @@ from podium.process.command import execute
 from podium.process.launcher import Launcher
 from podium.process.watch import directory_watch
 from podium.store.store import Store
+from podium.testing.databases import chosen
 from podium.worker.context import WorkerContext
 from podium.worker.home import WorkerHome
 from podium.worker.ports import OutputOf, WorkerSettings
@@ -46,7 +48,7 @@ class Rig:
         self.home = home
         self.clock = SystemClock()
         self.ids = IdMaker(self.clock, os.urandom)
-        self.store = Store(home, self.clock, boot_id="rig")
+        self.store = Store(home, self.clock, boot_id="rig", database_url=chosen.url(home), who="rig")
         self.bus = InProcessBus()
         self.git = Git(execute, home / "git-home", os.environ)
         mirrors = ServerMirrors(self.git, home / "server" / "mirrors")
@@ -117,7 +119,7 @@ class Rig:
         ask = commands.DefineAgent(
             harness=agent.harness,
             options=agent.options,
-            limits=agent.limits,
+            limits=commands.LimitsBody(**msgspec.structs.asdict(agent.limits)),
             env=agent.env,
             permissions=agent.permissions,
         )

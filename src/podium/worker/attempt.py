@@ -224,7 +224,8 @@ class Attempt:
         for name, target in plan.links.items():
             _link(Path(name), target)
         self.home.note_session(plan.conversation_id)
-        self.context.home.note_login(self.order.run_id, plan.login_dir)
+        if plan.login_dir is not None:
+            await anyio.to_thread.run_sync(self.context.home.note_login, self.order.run_id, plan.login_dir)
         if plan.taken:
             self.home.note_taken(plan.taken)
         self.home.note_argv(mask(plan.argv))

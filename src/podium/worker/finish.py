@@ -118,7 +118,7 @@ class Finisher:
     async def _checks(self) -> tuple[CheckResult, ...]:
         if not self._order.checks:
             return ()
-        env = self._attempt.environment()
+        env = await anyio.to_thread.run_sync(self._attempt.environment)
         return await run_checks(
             self._order.checks,
             workspace=self._place.tree,

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from podium.engine.engine import EngineSettings
+from tests.databases import on_each_database  # noqa: F401 (every test here runs on each database)
 from tests.integration.gateway.serving import WORKER, Serving, serving
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from podium.app.commands import command_line
 from podium.kernel.config import Settings
-from tools import cli_reference, config_reference
+from tools import cli_reference, config_reference, events_reference
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = dict(cli_reference.commands(command_line(), ("podium",)))
@@ -22,8 +22,9 @@ COMMANDS = dict(cli_reference.commands(command_line(), ("podium",)))
     [
         ("cli.md", cli_reference.reference(command_line()), "cli_reference"),
         ("configuration.md", config_reference.reference(), "config_reference"),
+        ("events.md", events_reference.reference(), "events_reference"),
     ],
-    ids=["cli", "configuration"],
+    ids=["cli", "configuration", "events"],
 )
 def test_a_reference_is_what_its_tool_makes(document: str, made: str, tool: str) -> None:
     path = ROOT / "docs" / "reference" / document

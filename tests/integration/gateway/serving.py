@@ -29,6 +29,7 @@ from podium.process.clock import SystemClock
 from podium.process.command import execute
 from podium.store.ring import Ring
 from podium.store.store import Store
+from podium.testing.databases import chosen
 
 WORKER = WorkerId("worker_" + "0" * 26)
 API = "/api/v1"
@@ -41,7 +42,7 @@ class Serving:
         self.home = home
         self.clock = SystemClock()
         self.ids = IdMaker(self.clock, os.urandom)
-        self.store = Store(home, self.clock, boot_id="serving")
+        self.store = Store(home, self.clock, boot_id="serving", database_url=chosen.url(home))
         self.bus = InProcessBus()
         mirrors = ServerMirrors(Git(execute, home / "git-home", os.environ), home / "mirrors")
         settings = engine_settings or EngineSettings()

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from podium.app.workers import Artifacts
+from podium.client.home import Target
 from podium.process.launcher import Launcher
 from podium.process.watch import directory_watch
 from podium.worker.context import WorkerContext
@@ -50,10 +51,10 @@ async def worker(rig: Serving) -> AsyncIterator[Worker]:
     home.open()
     bus = rig.bus.worker_end()
 
-    async def address() -> tuple[str, str]:
-        return rig.url, rig.tokens.worker
+    async def server() -> Target:
+        return Target(url=rig.url, token=rig.tokens.worker)
 
-    artifacts = Artifacts(address)
+    artifacts = Artifacts(server)
     import os
 
     from podium.git.command import Git

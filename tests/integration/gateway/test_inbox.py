@@ -13,6 +13,7 @@ from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Outcome, Reason
 from tests.integration.gateway.asking import ask, command, edit, record, started
 from tests.integration.gateway.serving import WORKER, Serving, error_of
+from tests.support import eventually_in_loop
 
 pytestmark = pytest.mark.anyio
 ABSENT = "inquiry_" + "0" * 26
@@ -95,6 +96,7 @@ async def test_an_answer_is_told_to_the_worker_at_once_and_a_repeated_key_answer
         path = f"/inquiries/{inquiry_id}/answer"
         first = await http.post(path, json={"decision": "allow"}, headers=key)
         again = await http.post(path, json={"decision": "allow"}, headers=key)
+        await eventually_in_loop(lambda: any(isinstance(message, m.Deliver) for message in told))
     assert first.json() == again.json()
     assert again.headers["idempotency-replayed"] == "true"
     delivered = [message for message in told if isinstance(message, m.Deliver)]

@@ -97,6 +97,7 @@ async def test_a_message_tells_how_it_reaches_the_agent_and_is_sent_once_for_its
         path = f"/tasks/{task_id}/messages"
         first = await http.post(path, json={"text": "look"}, headers=key)
         again = await http.post(path, json={"text": "look"}, headers=key)
+        await eventually_in_loop(lambda: any(isinstance(given, m.Deliver) for given in told))
     assert first.status_code == 201
     assert again.json() == first.json()
     assert first.json()["mode"] == usual

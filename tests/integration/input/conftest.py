@@ -17,6 +17,7 @@ from podium.kernel.events import Event, Recorded
 from podium.kernel.nouns import Agent, Change, Task
 from podium.store import queries
 from podium.testing.rig import Rig
+from tests.databases import on_each_database  # noqa: F401 (every test here runs on each database)
 
 Make = Callable[[str], Path]
 

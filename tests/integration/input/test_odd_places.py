@@ -38,6 +38,7 @@ async def test_a_repository_in_an_oddly_named_directory_is_worked_on(tmp_path, m
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "home"])
 
 
+@pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize("name", ODD)
 async def test_a_home_in_an_oddly_named_directory_serves(tmp_path, make, name):
     source = make("source")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from podium.testing.rig import Rig
+from tests.databases import on_each_database  # noqa: F401 (every test here runs on each database)
 from tests.support import git, make_repository, script  # noqa: F401 (for the tests beside this file)
 
 

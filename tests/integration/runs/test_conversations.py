@@ -264,6 +264,8 @@ async def test_what_is_no_name_of_a_model_is_refused(tmp_path, name):
         await an_open_one(rig)
         with pytest.raises(InvalidRequest):
             await say(rig, task.id, name, Mode.MODEL)
+        await rig.cancel(task.id)
+        await rig.ended(task.id)
 
 
 async def test_a_message_to_a_task_that_has_ended_is_refused_and_one_too_late_says_so(tmp_path):

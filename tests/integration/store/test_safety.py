@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, Engine, event, inspect, text
 
 from podium.kernel import events as e
 from podium.kernel.errors import CursorExpired, IdempotencyConflict, InvalidRequest, NewerDatabase, TooLarge
 from podium.store import queries
 from podium.store.artifacts import Artifacts
 from podium.store.backup import back_up
+from podium.store.database import Database, database_at
 from podium.store.idempotency import Answer, key_of, once
 from podium.store.schema import HEAD, metadata
 from podium.store.store import Store
@@ -28,6 +31,7 @@ async def stream(*pieces: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
+@pytest.mark.only_on("sqlite")
 async def test_a_newer_database_is_refused_and_stays_byte_identical(tmp_path, clock):
     store = Store(tmp_path, clock, boot_id="b")
     await store.open("test")
@@ -44,20 +48,60 @@ async def test_a_newer_database_is_refused_and_stays_byte_identical(tmp_path, cl
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
-async def test_the_migrations_make_the_tables_that_the_code_describes(store, tmp_path):
-    migrated = sqlite3.connect(tmp_path / "podium.db")
-    found = {
-        row[0]: {column[1] for column in migrated.execute(f"PRAGMA table_info({row[0]})")}
-        for row in migrated.execute("SELECT name FROM sqlite_master WHERE type='table'")
-    }
-    head = migrated.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-    migrated.close()
+async def test_the_migrations_make_the_tables_that_the_code_describes(store):
+    def look(connection: Connection) -> tuple[str, dict[str, set[str]]]:
+        found = inspect(connection)
+        tables = {name: {c["name"] for c in found.get_columns(name)} for name in found.get_table_names()}
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one(), tables
+
+    head, found = await store.reader.run(look)
     assert head == HEAD
     assert {name: columns for name, columns in found.items() if name != "alembic_version"} == {
         table.name: {column.name for column in table.columns} for table in metadata.sorted_tables
     }
 
 
+async def test_a_migration_that_breaks_off_anywhere_leaves_nothing_and_is_done_by_the_next(
+    tmp_path, database, request
+):
+    """At every fifth statement: killing a process there is the same to the database as ending its line."""
+    url = request.getfixturevalue("databases").make(migrated=False) if database == "postgresql" else None
+    for fatal in itertools.count(1, 5):
+        statements = 0
+
+        def count(*_: object) -> None:
+            nonlocal statements
+            statements += 1
+            if statements == fatal:  # noqa: B023
+                raise InterruptedError
+
+        opened = database_at(tmp_path, url)
+        event.listen(Engine, "before_cursor_execute", count)
+        try:
+            opened.open()
+        except InterruptedError:
+            assert tables_of(opened) == set()
+        else:
+            assert statements < fatal
+            break
+        finally:
+            event.remove(Engine, "before_cursor_execute", count)
+    assert {table.name for table in metadata.sorted_tables} < tables_of(opened)
+    assert fatal > 30
+    if url is not None:
+        request.getfixturevalue("databases").drop(url)
+
+
+def tables_of(opened: Database) -> set[str]:
+    engine = opened.reading_engine()
+    try:
+        with engine.connect() as connection:
+            return set(inspect(connection).get_table_names())
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.only_on("sqlite")
 async def test_a_backup_taken_under_load_opens_as_a_home_and_replays_to_its_own_sequence(
     store, tmp_path, clock
 ):

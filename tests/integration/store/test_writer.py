@@ -12,9 +12,10 @@ from sqlalchemy import select
 from podium.kernel import events as e
 from podium.kernel.errors import Conflict, InvalidRequest, Unavailable
 from podium.store import queries, schema
-from podium.store.database import Database
+from podium.store.sqlite import SqliteDatabase
 from podium.store.store import SEQ_SKIP, Store
 from podium.store.unit import Unit
+from podium.testing.databases import chosen
 
 pytestmark = pytest.mark.anyio
 
@@ -85,9 +86,10 @@ async def test_events_reach_the_ring_only_after_their_commit(store):
     assert store.ring.last_seq == before + 1
 
 
+@pytest.mark.only_on("sqlite")
 async def test_a_database_locked_by_another_program_refuses_and_recovers(tmp_path, clock):
     store = Store(tmp_path, clock, boot_id="b")
-    store.database = Database(tmp_path / "podium.db", busy_timeout_s=0.05)
+    store.database = SqliteDatabase(tmp_path / "podium.db", busy_timeout_s=0.05)
     await store.open("test")
     other = sqlite3.connect(tmp_path / "podium.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -100,13 +102,14 @@ async def test_a_database_locked_by_another_program_refuses_and_recovers(tmp_pat
 
 
 async def test_after_a_stop_commands_are_refused(tmp_path, clock):
-    store = Store(tmp_path, clock, boot_id="b")
+    store = Store(tmp_path, clock, boot_id="b", database_url=chosen.url(tmp_path))
     await store.open("test")
     await store.close()
     with pytest.raises(Unavailable):
         await store.writer.run(lambda unit: None)
 
 
+@pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize(
     ("clean", "boot", "skipped"), [(True, "other", 0), (False, "same", 0), (False, "other", SEQ_SKIP)]
 )

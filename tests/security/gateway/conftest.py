@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.databases import on_each_database  # noqa: F401 (every test here runs on each database)
 from tests.integration.gateway.serving import Serving, serving
 
 

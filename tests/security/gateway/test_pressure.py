@@ -146,15 +146,17 @@ async def test_ambiguous_framing_is_refused(rig: Serving, framing: tuple[str, ..
     writer.close()
 
 
-async def test_more_connections_than_the_limit_do_not_shut_out_those_inside(
+async def test_idle_strangers_shut_out_neither_those_inside_nor_those_who_come(
     rig: Serving, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await http.get("/health")).status_code == 200  # its connection is kept
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 20)
     many = [await connection(rig) for _ in range(60)]
     assert (await http.get("/health")).status_code == 200
+    async with rig.client() as newcomer:
+        assert (await newcomer.get("/tasks")).status_code == 200
     closed = 0
-    for reader, _writer in many[30:]:
+    for reader, _writer in many[:30]:
         closed += await ended(reader) == b""
     assert closed == 30
     for _reader, writer in many:

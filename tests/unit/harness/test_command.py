@@ -83,7 +83,10 @@ def test_lines_are_what_it_says_however_they_are_encoded() -> None:
     [
         (Exit(code=0), Reason.COMPLETED, False, ""),
         (Exit(code=3, stderr=b"first\nlast line\n"), Reason.AGENT_FAILED, False, "exit code 3: last line"),
-        (Exit(code=-15), Reason.AGENT_FAILED, False, "signal 15"),
+        (Exit(code=-11), Reason.AGENT_FAILED, False, "signal 11"),
+        (Exit(code=-15), Reason.KILLED, True, ""),
+        (Exit(code=143), Reason.KILLED, True, ""),
+        (Exit(code=-1), Reason.KILLED, True, ""),
         (Exit(code=-9), Reason.KILLED, True, ""),
         (Exit(code=None), Reason.KILLED, True, ""),
     ],

@@ -47,6 +47,36 @@ def test_a_tree_without_tests_is_an_error(tmp_path: Path) -> None:
         lanes.chosen(tmp_path, [])
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ([], "sqlite"),
+        (["--all"], "both"),
+        (["unit", "--database", "postgresql"], "postgresql"),
+        (["--all", "--database", "sqlite"], "sqlite"),
+    ],
+)
+def test_all_means_both_databases_unless_one_is_named(
+    words: list[str], meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_TEST_DATABASE_URL", "postgresql://h/n")
+    found, rest = lanes.database_of(words)
+    assert found == meant
+    assert set(rest) <= {"unit", "--all"}
+
+
+def test_a_database_that_is_not_here_or_not_known_fails_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "PLACES", ())
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Failed, match="apt install postgresql"):
+        lanes.database_of(["--all"])
+    with pytest.raises(Failed, match="no database 'mysql'"):
+        lanes.database_of(["--database", "mysql"])
+    assert lanes.database_of([]) == ("sqlite", [])
+
+
 def put_program(folder: Path, name: str, prints: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\necho '{prints}'\n")

@@ -28,15 +28,16 @@ from podium.store.idempotency import Answer
 from podium.store.unit import Unit
 
 
-@get("/agents", opt=about("List agents, by name from z to a.", query=Page, answer=Listed[Agent]))
+@get("/agents", opt=about("List agents, by name from z to a.", query=Page, answer=Listed[Agent], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, Page), api_of(request)
+    after = None if ask.after is None else _as_name(ask.after)
     return send_json(
-        await api.store.reader.run(lambda c: queries.list_agents(c, limit=ask.limit, after=ask.after))
+        await api.store.reader.run(lambda c: queries.list_agents(c, limit=ask.limit, after=after))
     )
 
 
-@get("/agents/{id:str}", opt=about("One agent, by name.", answer=Agent))
+@get("/agents/{id:str}", opt=about("One agent, by name.", answer=Agent, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     name = str(request.path_params["id"])
@@ -50,7 +51,7 @@ async def show_one(request: Ask) -> Response[bytes]:
     opt=about("Create or replace.", Verb.CONFIGURE, body=DefineAgent, answer=Agent, changes=True),
 )
 async def define_one(request: Ask) -> Response[bytes]:
-    name, who = _name(request), by(request)
+    name, who = _as_name(str(request.path_params["id"])), by(request)
     ask, raw = await body_of(request, DefineAgent)
     harnesses = api_of(request).engine.settings.harnesses
 
@@ -75,8 +76,7 @@ async def remove_one(request: Ask) -> Response[bytes]:
     return await change(request, b"", effect)
 
 
-def _name(request: Ask) -> str:
-    raw = str(request.path_params["id"])
+def _as_name(raw: str) -> str:
     try:
         return msgspec.convert(raw, Name)
     except msgspec.ValidationError as error:

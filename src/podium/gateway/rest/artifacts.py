@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, get, head, put
-from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from podium.engine.commands import keep_output
@@ -27,7 +26,7 @@ from podium.gateway.api import (
     scope_of,
     send_json,
 )
-from podium.gateway.blobs import part_of, pieces
+from podium.gateway.blobs import send_bytes
 from podium.gateway.routes import Listed, about
 from podium.kernel.access import Scope, Verb
 from podium.kernel.errors import Forbidden, InvalidRequest
@@ -101,7 +100,7 @@ async def put_one(request: Ask) -> Response[bytes]:
     return send_json(encode(artifact))
 
 
-@get("/artifacts", opt=about("List artifacts.", query=ArtifactPage, answer=Listed[Artifact]))
+@get("/artifacts", opt=about("List artifacts.", query=ArtifactPage, answer=Listed[Artifact], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, ArtifactPage), api_of(request)
     after, scope = page_after(ask, "artifact"), scope_of(request)
@@ -121,6 +120,7 @@ async def list_them(request: Ask) -> Response[bytes]:
         gives=BYTES,
         verbs=(Verb.READ, Verb.STORE),
         also=(206, 304, 416),
+        parts=True,
     ),
 )
 async def fetch_one(request: Ask) -> Response[Any]:
@@ -132,19 +132,7 @@ async def fetch_one(request: Ask) -> Response[Any]:
     path, headers = api.store.artifacts.path(artifact.id), _headers(artifact)
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(None, status_code=304, headers={"etag": headers["etag"]})
-    # The bytes of an id never change: only another id in If-Range asks for the whole instead.
-    same = request.headers.get("if-range", headers["etag"]) == headers["etag"]
-    part = part_of(request.headers.get("range") if same else None, artifact.size)
-    if part is None:
-        return Stream(pieces(path), media_type=artifact.media_type, headers=headers)
-    start, length = part
-    headers |= {
-        "content-length": str(length),
-        "content-range": f"bytes {start}-{start + length - 1}/{artifact.size}",
-    }
-    return Stream(
-        pieces(path, start, length), status_code=206, media_type=artifact.media_type, headers=headers
-    )
+    return send_bytes(request, path, artifact.size, artifact.media_type, headers)
 
 
 @head("/artifacts/{id:str}", opt=about("Whether an artifact is here, and how large.", gives=BYTES))

@@ -27,7 +27,7 @@ from podium.gateway.api import (
     scope_of,
     send_json,
 )
-from podium.gateway.blobs import pieces
+from podium.gateway.blobs import send_bytes
 from podium.gateway.routes import Listed, about
 from podium.kernel.access import Verb
 from podium.kernel.nouns import Change
@@ -50,7 +50,7 @@ class NoteApplied(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     where: Annotated[str, Meta(min_length=1, max_length=1_000)]
 
 
-@get("/changes", opt=about("List changes, newest first.", query=ChangePage, answer=Listed[Change]))
+@get("/changes", opt=about("List changes, newest first.", query=ChangePage, answer=Listed[Change], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, ChangePage), api_of(request)
     after, scope = page_after(ask, "change"), scope_of(request)
@@ -63,7 +63,7 @@ async def list_them(request: Ask) -> Response[bytes]:
     )
 
 
-@get("/changes/{id:str}", opt=about("One change.", answer=Change))
+@get("/changes/{id:str}", opt=about("One change.", answer=Change, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     return send_json(await _doc(request))
@@ -79,14 +79,22 @@ async def show_diff(request: Ask) -> Response[bytes]:
     return await finished_diff(api, await _change(request))
 
 
-@get("/changes/{id:str}/bundle", opt=about("Its commits as a git bundle.", gives=BUNDLE))
+@get(
+    "/changes/{id:str}/bundle",
+    opt=about(
+        "Its commits as a git bundle; with a `Range` header a part of it (206).",
+        gives=BUNDLE,
+        also=(206, 416),
+        parts=True,
+    ),
+)
 async def fetch_bundle(request: Ask) -> Stream:
     query_of(request, Nothing)
     api = api_of(request)
     found = await _change(request)
     path = api.store.artifacts.path(found.bundle)
-    headers = {"content-length": str(path.stat().st_size), **attachment(f"{found.id}.bundle")}
-    return Stream(pieces(path), media_type=BUNDLE, headers=headers)
+    headers = {"etag": f'"{found.bundle}"', **attachment(f"{found.id}.bundle")}
+    return send_bytes(request, path, path.stat().st_size, BUNDLE, headers)
 
 
 @post(

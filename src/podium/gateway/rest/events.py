@@ -15,6 +15,7 @@ from podium.gateway.openapi import Events
 from podium.gateway.routes import about
 from podium.kernel.errors import CursorExpired, InvalidRequest
 from podium.store import queries
+from podium.store.pages_back import list_events_before
 
 MAX_EVENTS = 1_000
 MAX_TYPES = 50
@@ -24,6 +25,8 @@ class EventPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Oldest first, strictly after `after`; without it, from the beginning of what is kept."""
 
     after: Annotated[str, Meta(max_length=100)] | None = None
+    before: Annotated[str, Meta(max_length=100)] | None = None
+    """Instead of `after`: the newest ones up to that place; `cursor` goes into the next `before`."""
     task: Annotated[str, Meta(max_length=100)] | None = None
     run: Annotated[str, Meta(max_length=100)] | None = None
     type: Annotated[str, Meta(max_length=2_000)] | None = None
@@ -35,9 +38,11 @@ class _Numbered(Struct, frozen=True):
     seq: int
 
 
-@get("/events", opt=about("Events after a cursor.", query=EventPage, answer=Events))
+@get("/events", opt=about("Events after a cursor, or up to one.", query=EventPage, answer=Events, here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, EventPage), api_of(request)
+    if ask.before is not None:
+        return await _list_back(request, ask, cursor.decode(ask.before))
     after = cursor.decode(ask.after) if ask.after is not None else 0
     types, scope = types_of(ask.type), scope_of(request)
 
@@ -53,7 +58,23 @@ async def list_them(request: Ask) -> Response[bytes]:
     if events:
         # The end of the log was read before the rows: what came in between is in the page already.
         last = max(last, msgspec.json.decode(events[-1], type=_Numbered).seq)
-    return send_json(encode({"events": [Raw(event) for event in events], "cursor": cursor.encode(last)}))
+    return _page(events, last)
+
+
+async def _list_back(request: Ask, ask: EventPage, before: int) -> Response[bytes]:
+    if ask.after is not None:
+        raise InvalidRequest("`after` and `before` exclude each other", hint="give one of the two")
+    types, scope = types_of(ask.type), scope_of(request)
+    events, place = await api_of(request).store.reader.run(
+        lambda c: list_events_before(
+            c, before=before, limit=ask.limit, task=ask.task, run=ask.run, types=types, scope=scope
+        )
+    )
+    return _page(events, place)
+
+
+def _page(events: list[bytes], place: int) -> Response[bytes]:
+    return send_json(encode({"events": [Raw(event) for event in events], "cursor": cursor.encode(place)}))
 
 
 def types_of(raw: str | None) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ class _Page(Struct, frozen=True):
         "List inquiries, newest first. Long effects are cut here (`effect.cut`), never in one inquiry.",
         query=InquiryPage,
         answer=Listed[Inquiry],
+        here=True,
     ),
 )
 async def list_them(request: Ask) -> Response[bytes]:
@@ -80,7 +81,7 @@ async def list_them(request: Ask) -> Response[bytes]:
     return send_json(await api.store.reader.run(read))
 
 
-@get("/inquiries/{id:str}", opt=about("One inquiry, with its exact effect.", answer=Inquiry))
+@get("/inquiries/{id:str}", opt=about("One inquiry, with its exact effect.", answer=Inquiry, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     inquiry_id, scope = id_of(request, "inquiry"), scope_of(request)
@@ -119,7 +120,9 @@ async def answer_one(request: Ask) -> Response[bytes]:
 
 @get(
     "/grants",
-    opt=about("List what answers have allowed, newest first.", query=GrantPage, answer=Listed[Grant]),
+    opt=about(
+        "List what answers have allowed, newest first.", query=GrantPage, answer=Listed[Grant], here=True
+    ),
 )
 async def list_grants(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, GrantPage), api_of(request)

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from podium.engine.tokens import SESSION_LIFE, revoke_token, sign_in
 from podium.gateway.api import Api, Ask, Nothing, api_of, body_of, encode, principal_of, query_of, send_json
 from podium.gateway.auth import Principal
+from podium.gateway.carry import place_of
 from podium.gateway.cookies import set_cookie
 from podium.gateway.logins import CODE_LIFE_S
 from podium.gateway.routes import about
@@ -65,7 +66,7 @@ async def make_code(request: Ask) -> Response[bytes]:
     told = LoginCode(
         code=code,
         path=f"/#login={code}",
-        public_url=api.settings.exposure.public_url,
+        public_url=place_of(request).public_url,
         expires_in_s=CODE_LIFE_S,
     )
     return send_json(encode(told), status_code=201)
@@ -74,7 +75,7 @@ async def make_code(request: Ask) -> Response[bytes]:
 @post(
     "/login",
     status_code=200,
-    opt=about("Exchange a code for a cookie.", body=Login, answer=Me, is_open=True),
+    opt=about("Exchange a code for a cookie.", body=Login, answer=Me, is_open=True, about_tokens=True),
 )
 async def log_in(request: Ask) -> Response[bytes]:
     ask, _ = await body_of(request, Login)
@@ -90,14 +91,16 @@ async def log_in(request: Ask) -> Response[bytes]:
             raise Unauthorized("the token of that code is void", hint="get a new one: podium login") from None
         raise
     await api.tokens.refresh()
-    cookie = set_cookie(api.settings.port, secret, max_age_s=int(SESSION_LIFE.total_seconds()))
+    cookie = set_cookie(place_of(request).port, secret, max_age_s=int(SESSION_LIFE.total_seconds()))
     return send_json(encode(_me(token)), headers={"set-cookie": cookie})
 
 
 @post(
     "/logout",
     status_code=200,
-    opt=about("End a browser's login, here and at once.", answer=Nothing, verbs=tuple(Verb)),
+    opt=about(
+        "End a browser's login, here and at once.", answer=Nothing, verbs=tuple(Verb), about_tokens=True
+    ),
 )
 async def log_out(request: Ask) -> Response[bytes]:
     await body_of(request, Nothing)
@@ -108,10 +111,10 @@ async def log_out(request: Ask) -> Response[bytes]:
             lambda unit: revoke_token(unit, token.id, by=mine.subject, why="signed out")
         )
         await api.tokens.refresh()
-    return send_json(b"{}", headers={"set-cookie": set_cookie(api.settings.port, "", max_age_s=0)})
+    return send_json(b"{}", headers={"set-cookie": set_cookie(place_of(request).port, "", max_age_s=0)})
 
 
-@get("/me", opt=about("Who asks, and what they may.", answer=Me, verbs=tuple(Verb)))
+@get("/me", opt=about("Who asks, and what they may.", answer=Me, verbs=tuple(Verb), here=True))
 async def show_me(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     return send_json(encode(_me(await _token(api_of(request), principal_of(request)))))

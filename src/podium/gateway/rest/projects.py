@@ -75,7 +75,7 @@ async def add_one(request: Ask) -> Response[bytes]:
     return await change(request, raw, effect)
 
 
-@get("/projects", opt=about("List projects, newest first.", query=Page, answer=Listed[Project]))
+@get("/projects", opt=about("List projects, newest first.", query=Page, answer=Listed[Project], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, Page), api_of(request)
     after, scope = page_after(ask, "project"), scope_of(request)
@@ -86,7 +86,7 @@ async def list_them(request: Ask) -> Response[bytes]:
     )
 
 
-@get("/projects/{id:str}", opt=about("One project, by id or name.", answer=Project))
+@get("/projects/{id:str}", opt=about("One project, by id or name.", answer=Project, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     reference, scope = str(request.path_params["id"]), scope_of(request)

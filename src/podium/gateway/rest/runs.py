@@ -53,7 +53,7 @@ class OutputPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=MAX_OUTPUT_BYTES)] = 256 * 1024
 
 
-@get("/runs", opt=about("List runs, newest first.", query=RunPage, answer=Listed[Run]))
+@get("/runs", opt=about("List runs, newest first.", query=RunPage, answer=Listed[Run], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, RunPage), api_of(request)
     after, scope = page_after(ask, "run"), scope_of(request)
@@ -66,7 +66,7 @@ async def list_them(request: Ask) -> Response[bytes]:
     )
 
 
-@get("/runs/{id:str}", opt=about("One run.", answer=Run))
+@get("/runs/{id:str}", opt=about("One run.", answer=Run, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     run_id, scope = id_of(request, "run"), scope_of(request)

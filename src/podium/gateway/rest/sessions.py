@@ -39,7 +39,10 @@ class ShownSession(Session, frozen=True, kw_only=True):
     fork_points: tuple[ForkPoint, ...] = ()
 
 
-@get("/sessions", opt=about("List sessions, newest first.", query=SessionPage, answer=Listed[Session]))
+@get(
+    "/sessions",
+    opt=about("List sessions, newest first.", query=SessionPage, answer=Listed[Session], here=True),
+)
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, SessionPage), api_of(request)
     after, scope = page_after(ask, "session"), scope_of(request)

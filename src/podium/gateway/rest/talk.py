@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from litestar import Response, get, post
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from podium.engine.talk import SendMessage, send_message
 from podium.gateway.api import (
@@ -40,7 +42,7 @@ class Interrupt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class SetModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /tasks/{id}/model`."""
 
-    model: str
+    model: Annotated[str, Meta(extra_json_schema={"pattern": r"^\S{1,200}$"})]
 
 
 @post(
@@ -110,7 +112,9 @@ async def _send(request: Ask, ask: SendMessage, raw: bytes) -> Response[bytes]:
 
 @get(
     "/tasks/{id:str}/messages",
-    opt=about("Messages to the agent of a task, newest first.", query=Page, answer=Listed[Message]),
+    opt=about(
+        "Messages to the agent of a task, newest first.", query=Page, answer=Listed[Message], here=True
+    ),
 )
 async def list_them(request: Ask) -> Response[bytes]:
     task_id, ask, api = id_of(request, "task"), query_of(request, Page), api_of(request)
@@ -130,7 +134,7 @@ class _Peeked(Struct, frozen=True):
     items: list[msgspec.Raw]
 
 
-@get("/messages/{id:str}", opt=about("One message, and what became of it.", answer=Message))
+@get("/messages/{id:str}", opt=about("One message, and what became of it.", answer=Message, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     message_id, scope = id_of(request, "message"), scope_of(request)

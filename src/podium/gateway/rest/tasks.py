@@ -99,7 +99,7 @@ async def open_one(request: Ask) -> Response[bytes]:
     return answer
 
 
-@get("/tasks", opt=about("List tasks, newest first.", query=TaskPage, answer=Listed[Task]))
+@get("/tasks", opt=about("List tasks, newest first.", query=TaskPage, answer=Listed[Task], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, TaskPage), api_of(request)
     after = page_after(ask, "task")
@@ -118,7 +118,7 @@ async def list_them(request: Ask) -> Response[bytes]:
     return send_json(await api.store.reader.run(read))
 
 
-@get("/tasks/{id:str}", opt=about("One task, with its prompt.", answer=ShownTask))
+@get("/tasks/{id:str}", opt=about("One task, with its prompt.", answer=ShownTask, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     task_id, scope = id_of(request, "task"), scope_of(request)
@@ -164,7 +164,7 @@ async def retry_one(request: Ask) -> Response[bytes]:
 
 @get(
     "/tasks/{id:str}/wait",
-    opt=about("Wait until a task has ended or needs a person.", query=Waiting, answer=Waited),
+    opt=about("Wait until a task has ended or needs a person.", query=Waiting, answer=Waited, here=True),
 )
 async def wait_for_one(request: Ask) -> Response[bytes]:
     task_id, api = id_of(request, "task"), api_of(request)

@@ -59,6 +59,7 @@ class Revoke(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         answer=MadeToken,
         status=201,
         changes=True,
+        about_tokens=True,
     ),
 )
 async def make_one(request: Ask) -> Response[bytes]:
@@ -77,7 +78,7 @@ async def make_one(request: Ask) -> Response[bytes]:
 @get(
     "/tokens",
     opt=about("List tokens: all for an owner, else this one and those made with it.", query=Page,
-              answer=Listed[Token]),
+              answer=Listed[Token], here=True),
 )  # fmt: skip
 async def list_them(request: Ask) -> Response[bytes]:
     ask, mine = query_of(request, Page), principal_of(request)
@@ -91,7 +92,7 @@ async def list_them(request: Ask) -> Response[bytes]:
     return send_json(await api_of(request).store.reader.run(read))
 
 
-@get("/tokens/{id:str}", opt=about("One token.", answer=Token))
+@get("/tokens/{id:str}", opt=about("One token.", answer=Token, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     token_id, mine = id_of(request, "token"), principal_of(request)
@@ -111,6 +112,7 @@ async def show_one(request: Ask) -> Response[bytes]:
         Verb.MINT,
         answer=MadeToken,
         changes=True,
+        about_tokens=True,
     ),
 )
 async def rotate_one(request: Ask) -> Response[bytes]:
@@ -139,6 +141,7 @@ async def rotate_one(request: Ask) -> Response[bytes]:
         answer=Token,
         verbs=(Verb.READ, Verb.MINT, Verb.STORE),
         changes=True,
+        about_tokens=True,
     ),
 )
 async def revoke_one(request: Ask) -> Response[bytes]:

@@ -6,8 +6,8 @@ import msgspec
 from litestar import Response, get
 from msgspec import Struct
 
-from podium.engine.roster import Roster
 from podium.gateway.api import Ask, Nothing, Page, api_of, encode, id_of, page_after, query_of, send_json
+from podium.gateway.presence import Presence
 from podium.gateway.routes import Listed, about
 from podium.kernel.nouns import Worker
 from podium.store import queries, schema
@@ -26,29 +26,31 @@ class _Listed(Struct, frozen=True):
     next: str | None
 
 
-@get("/workers", opt=about("List workers, newest first.", query=Page, answer=Listed[ShownWorker]))
+@get("/workers", opt=about("List workers, newest first.", query=Page, answer=Listed[ShownWorker], here=True))
 async def list_them(request: Ask) -> Response[bytes]:
     ask, api = query_of(request, Page), api_of(request)
     after = page_after(ask, "worker")
+    await api.presence.refresh()
     page = await api.store.reader.run(lambda c: queries.list_workers(c, limit=ask.limit, after=after))
     listed = msgspec.json.decode(page, type=_Listed)
-    shown = tuple(_shown(worker, api.engine.roster) for worker in listed.items)
+    shown = tuple(_shown(worker, api.presence) for worker in listed.items)
     return send_json(encode(Listed(items=shown, next=listed.next)))
 
 
-@get("/workers/{id:str}", opt=about("One worker.", answer=ShownWorker))
+@get("/workers/{id:str}", opt=about("One worker.", answer=ShownWorker, here=True))
 async def show_one(request: Ask) -> Response[bytes]:
     query_of(request, Nothing)
     api, worker_id = api_of(request), id_of(request, "worker")
+    await api.presence.refresh()
     doc = await api.store.reader.run(lambda c: queries.show(c, schema.workers, worker_id, "worker"))
-    return send_json(encode(_shown(msgspec.json.decode(doc, type=Worker), api.engine.roster)))
+    return send_json(encode(_shown(msgspec.json.decode(doc, type=Worker), api.presence)))
 
 
-def _shown(worker: Worker, roster: Roster) -> ShownWorker:
-    silence_s = roster.silence_s(worker.id)
+def _shown(worker: Worker, presence: Presence) -> ShownWorker:
+    silence_s = presence.silence_s(worker.id)
     return ShownWorker(
         **msgspec.structs.asdict(worker),
-        connected=roster.is_connected(worker.id),
+        connected=presence.is_connected(worker.id),
         silent_s=None if silence_s is None else round(silence_s, 3),
     )
 

@@ -9,14 +9,20 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-_ID = sa.String(48)
+
+def _text(length: int) -> sa.types.TypeEngine[str]:
+    return sa.String(length).with_variant(sa.Text(collation="C"), "postgresql")
+
+
+_LONG = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_ID = _text(48)
 
 
 def upgrade() -> None:
     op.create_table(
         "meta",
-        sa.Column("key", sa.String(64), primary_key=True),
-        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("key", _text(64), primary_key=True),
+        sa.Column("value", _LONG, nullable=False),
     )
     op.create_table(
         "events",
@@ -26,10 +32,10 @@ def upgrade() -> None:
             primary_key=True,
             autoincrement=False,
         ),
-        sa.Column("at", sa.String(32), nullable=False),
-        sa.Column("by", sa.String(128), nullable=False),
+        sa.Column("at", _text(32), nullable=False),
+        sa.Column("by", _text(128), nullable=False),
         sa.Column("v", sa.SmallInteger, nullable=False),
-        sa.Column("type", sa.String(48), nullable=False),
+        sa.Column("type", _text(48), nullable=False),
         sa.Column("task_id", _ID),
         sa.Column("run_id", _ID),
         sa.Column("body", sa.LargeBinary, nullable=False),
@@ -38,22 +44,22 @@ def upgrade() -> None:
     op.create_table(
         "projects",
         sa.Column("id", _ID, primary_key=True),
-        sa.Column("name", sa.String(100), nullable=False, unique=True),
+        sa.Column("name", _text(100), nullable=False, unique=True),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "agents",
-        sa.Column("name", sa.String(100), primary_key=True),
+        sa.Column("name", _text(100), primary_key=True),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "tasks",
         sa.Column("id", _ID, primary_key=True),
         sa.Column("project_id", _ID),
-        sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("state", _text(16), nullable=False),
+        sa.Column("status", _text(16), nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
-        sa.Column("prompt", sa.Text, nullable=False),
+        sa.Column("prompt", _LONG, nullable=False),
     )
     op.create_index("tasks_by_status", "tasks", ["status", "id"])
     op.create_index("tasks_by_project", "tasks", ["project_id", "id"])
@@ -63,13 +69,13 @@ def upgrade() -> None:
         sa.Column("task_id", _ID, nullable=False),
         sa.Column("project_id", _ID),
         sa.Column("worker_id", _ID),
-        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("state", _text(16), nullable=False),
         sa.Column("fence", sa.Integer, nullable=False),
         sa.Column("priority", sa.SmallInteger, nullable=False),
         sa.Column("open", sa.SmallInteger, nullable=False),
         sa.Column("out_offset", sa.BigInteger, nullable=False),
         sa.Column("decoder", sa.LargeBinary, nullable=False),
-        sa.Column("last_output_at", sa.String(32)),
+        sa.Column("last_output_at", _text(32)),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
     op.create_index("runs_by_task", "runs", ["task_id", "id"])
@@ -79,7 +85,7 @@ def upgrade() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("task_id", _ID, nullable=False),
         sa.Column("run_id", _ID, nullable=False, unique=True),
-        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("state", _text(16), nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
     op.create_index("changes_by_task", "changes", ["task_id"])
@@ -90,18 +96,18 @@ def upgrade() -> None:
     )
     op.create_table(
         "artifacts",
-        sa.Column("id", sa.String(80), primary_key=True),
+        sa.Column("id", _text(80), primary_key=True),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("task_id", _ID),
-        sa.Column("created_at", sa.String(32), nullable=False),
+        sa.Column("created_at", _text(32), nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
     op.create_index("artifacts_by_task", "artifacts", ["task_id"])
     op.create_table(
         "idempotency",
-        sa.Column("principal", sa.String(128), primary_key=True),
-        sa.Column("key", sa.String(200), primary_key=True),
-        sa.Column("request", sa.String(64), nullable=False),
+        sa.Column("principal", _text(128), primary_key=True),
+        sa.Column("key", _text(200), primary_key=True),
+        sa.Column("request", _text(64), nullable=False),
         sa.Column("status", sa.SmallInteger, nullable=False),
         sa.Column("answer", sa.LargeBinary, nullable=False),
         sa.Column("created_s", sa.Float, nullable=False),
@@ -109,10 +115,10 @@ def upgrade() -> None:
     op.create_index("idempotency_by_age", "idempotency", ["created_s"])
     op.create_table(
         "tokens",
-        sa.Column("hash", sa.String(64), primary_key=True),
+        sa.Column("hash", _text(64), primary_key=True),
         sa.Column("id", _ID, nullable=False, unique=True),
-        sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("subject", sa.String(128), nullable=False),
-        sa.Column("created_at", sa.String(32), nullable=False),
-        sa.Column("revoked_at", sa.String(32)),
+        sa.Column("kind", _text(16), nullable=False),
+        sa.Column("subject", _text(128), nullable=False),
+        sa.Column("created_at", _text(32), nullable=False),
+        sa.Column("revoked_at", _text(32)),
     )

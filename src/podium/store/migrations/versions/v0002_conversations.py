@@ -8,7 +8,12 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-_ID = sa.String(48)
+
+def _text(length: int) -> sa.types.TypeEngine[str]:
+    return sa.String(length).with_variant(sa.Text(collation="C"), "postgresql")
+
+
+_ID = _text(48)
 
 
 def upgrade() -> None:
@@ -17,7 +22,7 @@ def upgrade() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("task_id", _ID, nullable=False),
         sa.Column("worker_id", _ID, nullable=False),
-        sa.Column("conversation_id", sa.String(200), nullable=False),
+        sa.Column("conversation_id", _text(200), nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
     op.create_index("sessions_by_conversation", "sessions", ["worker_id", "conversation_id"])
@@ -27,7 +32,7 @@ def upgrade() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("task_id", _ID, nullable=False),
         sa.Column("run_id", _ID, nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("state", _text(16), nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
     op.create_index("messages_by_task", "messages", ["task_id", "id"])
@@ -37,10 +42,10 @@ def upgrade() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("task_id", _ID, nullable=False),
         sa.Column("run_id", _ID, nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("reply_token", sa.String(200), nullable=False),
-        sa.Column("expires_at", sa.String(32), nullable=False),
+        sa.Column("state", _text(16), nullable=False),
+        sa.Column("digest", _text(64), nullable=False),
+        sa.Column("reply_token", _text(200), nullable=False),
+        sa.Column("expires_at", _text(32), nullable=False),
         sa.Column("undelivered", sa.SmallInteger, nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
@@ -52,7 +57,7 @@ def upgrade() -> None:
         "grants",
         sa.Column("id", _ID, primary_key=True),
         sa.Column("task_id", _ID, nullable=False),
-        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("digest", _text(64), nullable=False),
         sa.Column("used", sa.SmallInteger, nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )

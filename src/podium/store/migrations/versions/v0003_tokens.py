@@ -7,15 +7,19 @@ revision = "0003"
 down_revision = "0002"
 
 
+def _text(length: int) -> sa.types.TypeEngine[str]:
+    return sa.String(length).with_variant(sa.Text(collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     op.drop_table("tokens")
     op.create_table(
         "tokens",
-        sa.Column("id", sa.String(48), primary_key=True),
-        sa.Column("hash", sa.String(64), nullable=False, unique=True),
-        sa.Column("name", sa.String(100), nullable=False),
-        sa.Column("parent", sa.String(48)),
-        sa.Column("run_id", sa.String(48)),
+        sa.Column("id", _text(48), primary_key=True),
+        sa.Column("hash", _text(64), nullable=False, unique=True),
+        sa.Column("name", _text(100), nullable=False),
+        sa.Column("parent", _text(48)),
+        sa.Column("run_id", _text(48)),
         sa.Column("in_force", sa.SmallInteger, nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
     )
