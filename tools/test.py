@@ -20,6 +20,9 @@ from tools.bootstrap import Failed, become, is_current
 DEFAULT_LANES = ("unit", "contract", "integration", "acceptance", "security", "histories")
 EXTRA_LANES = ("agents", "faults", "ui")
 LANES = DEFAULT_LANES + EXTRA_LANES
+ALONE = ("ui",)
+"""Lanes with processes of their own: a browser's driver leaves its event loop running in the thread of the
+tests, where no other loop can then start."""
 NODE_FLOOR = 20
 PLACES = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql*/bin")
 """Where distributions put the programs of PostgreSQL, off PATH."""
@@ -122,7 +125,10 @@ def database_of(words: list[str]) -> tuple[str, list[str]]:
 
 
 def main(arguments: list[str], root: Path) -> int:
-    """Becomes pytest, so that its exit code and closing line are the ones seen. Raises Failed before that."""
+    """Becomes pytest, so that its exit code and closing line are the ones seen; lanes of ALONE run before it.
+
+    Raises Failed before either.
+    """
     split = arguments.index("--") if "--" in arguments else len(arguments)
     words, extra = arguments[:split], arguments[split + 1 :]
     if "--help" in words or "-h" in words:
@@ -133,9 +139,15 @@ def main(arguments: list[str], root: Path) -> int:
     for lane in lanes:
         if lane in PREPARE:
             PREPARE[lane](root)
-    folders = [f"tests/{lane}" for lane in lanes]
     os.chdir(root)
+    with_browser = [f"tests/{lane}" for lane in lanes if lane in ALONE]
+    others = [f"tests/{lane}" for lane in lanes if lane not in ALONE]
     # By group: what has a browser stays in one process, two of them are slower than one.
-    return become(
-        root, "-m", "pytest", "-n", "2", "--dist", "loadgroup", DATABASE, database, *folders, *extra
-    )
+    pytest = ("-m", "pytest", "-n", "2", "--dist", "loadgroup", DATABASE, database)
+    if with_browser and others:
+        first = subprocess.run(
+            [str(root / ".venv/bin/python"), "-P", *pytest, *with_browser, *extra], check=False
+        )
+        if first.returncode:
+            return first.returncode
+    return become(root, *pytest, *(others or with_browser), *extra)
