@@ -134,7 +134,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Its commits as a git bundle. */
+        /** Its commits as a git bundle; with a `Range` header a part of it (206). */
         get: operations["get_changes_id_bundle"];
         put?: never;
         post?: never;
@@ -1296,6 +1296,14 @@ export interface components {
             detail: string;
             seq: number;
             source: string;
+        };
+        /**
+         * Follows
+         * @description A gateway beside the main server. `main`: the socket of that; `answers`: whether it does now.
+         */
+        Follows: {
+            answers: boolean;
+            main: string;
         };
         /**
          * ForkPoint
@@ -2654,6 +2662,8 @@ export interface components {
             clean_start: boolean;
             cursor: string;
             followers: number;
+            /** @default null */
+            follows: components["schemas"]["Follows"] | null;
             runs: {
                 [key: string]: number;
             };
@@ -3417,6 +3427,20 @@ export interface operations {
                 content: {
                     "application/x-git-bundle": unknown;
                 };
+            };
+            /** @description The part that was asked for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It has no such part. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Refused or failed. */
             default: {
