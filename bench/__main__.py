@@ -1,5 +1,5 @@
-"""`./podium bench [--json]` measures; `./podium bench faults --kills N [--seed S]` kills. Both, with
-`--database postgresql`, on a cluster of their own."""
+"""`./podium bench [--json]` measures; `./podium bench growth` draws curves; `./podium bench faults --kills N
+[--seed S]` kills. All, with `--database postgresql`, on a cluster of their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from contextlib import contextmanager
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["faults"]:
         return _faults(arguments[1:])
+    if arguments[:1] == ["growth"]:
+        return _growth(arguments[1:])
     return _figures(arguments)
 
 
@@ -57,26 +59,39 @@ def _faults(arguments: list[str]) -> int:
 
 
 def _figures(arguments: list[str]) -> int:
+    from bench.telling import add_options, tell
+
     parser = argparse.ArgumentParser(prog="podium bench", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--only", action="append", default=[], help="figures whose name contains this word")
     parser.add_argument("--full", action="store_true", help="also 500 agents and 1,000,000 tasks")
+    parser.add_argument(
+        "--times", type=int, default=1, metavar="N", help="take each N times, tell the median"
+    )
+    add_options(parser)
     _database(parser)
     chosen = parser.parse_args(arguments)
     from bench.figures import measure
 
     with _on(chosen.database):
-        figures = measure(chosen.only, full=chosen.full)
+        figures = measure(chosen.only, full=chosen.full, times=chosen.times)
+    return tell(figures, chosen)
+
+
+def _growth(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="podium bench growth", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="to 1,000,000 tasks and 500 agents")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    _database(parser)
+    chosen = parser.parse_args(arguments)
+    from bench.growth import grown, table
+
+    with _on(chosen.database):
+        curves = grown(full=chosen.full)
     if chosen.json:
-        print(json.dumps({"figures": figures}))
+        print(json.dumps(curves))
     else:
-        for figure in figures:
-            met = "met" if figure["met"] else "MISSED"
-            print(
-                f"{figure['name']:<44} {figure['value']:>10,.2f} {figure['unit']:<9}"
-                f" floor {figure['floor']:>9,.2f}  ratio {figure['ratio']:>6.2f}"
-                f"  budget {figure['budget']:>9,.2f}  {met}"
-            )
+        for name, rows in curves.items():
+            print("\n".join((*table(name, rows), "")))
     return 0
 
 

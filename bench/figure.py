@@ -21,6 +21,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     at_least: bool = False
 
     def plain(self) -> dict[str, Any]:
+        """As printed and saved; a saved run is read again by later ones."""
         met = self.value >= self.budget if self.at_least else self.value <= self.budget
         return {
             "name": self.name,
@@ -29,8 +30,16 @@ class Figure(Struct, frozen=True, kw_only=True):
             "floor": round(self.floor, 3),
             "ratio": round(self.value / self.floor, 3) if self.floor else 0.0,
             "budget": round(self.budget, 3),
+            "at_least": self.at_least,
             "met": met,
         }
+
+
+def middle(taken: Sequence[Figure]) -> Figure:
+    """Of one figure taken several times: the one whose distance from its own floor is the median. Value,
+    floor and budget stay those of one moment on the machine."""
+    ordered = sorted(taken, key=lambda one: one.value / one.floor if one.floor else one.value)
+    return ordered[(len(ordered) - 1) // 2]
 
 
 class Measurement(Struct, frozen=True, kw_only=True):

@@ -37,11 +37,11 @@ def take() -> Iterator[Figure]:
     bare = [_bare() for _ in range(STARTS)]
     with scratch() as folder:
         fleet = Fleet(folder / "home", separate=False, environ=same_code())
-        _start(fleet)
+        start_s(fleet)
         fleet.terminate("server")
         times, memory = [], []
         for number in range(STARTS):
-            times.append(_start(fleet))
+            times.append(start_s(fleet))
             if number == STARTS - 1:
                 time.sleep(IDLE_S)
                 memory.append(rss_mb(fleet.pid("server")))
@@ -52,7 +52,7 @@ def take() -> Iterator[Figure]:
     yield Figure(name=MEMORY, value=median(memory), unit="MB", floor=floor_mb, budget=70)
 
 
-def _start(fleet: Fleet) -> float:
+def start_s(fleet: Fleet) -> float:
     """Seconds from the spawn to the first answer of /health."""
     began = time.monotonic()
     fleet.start("server")

@@ -13,7 +13,7 @@ from bench import (
     figure_stream,
     figure_talk,
 )
-from bench.figure import Measurement
+from bench.figure import Figure, Measurement, middle
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     *figure_start.MEASUREMENTS,
@@ -25,20 +25,23 @@ MEASUREMENTS: tuple[Measurement, ...] = (
 )
 
 
-def measure(only: list[str], *, full: bool = False) -> list[dict[str, Any]]:
-    """Each figure as {"name", "value", "unit", "floor", "ratio", "budget", "met"}.
+def measure(only: list[str], *, full: bool = False, times: int = 1) -> list[dict[str, Any]]:
+    """Each figure as {"name", "value", "unit", "floor", "ratio", "budget", "at_least", "met"}.
 
-    `only`: words of which one must be in the name; empty: all. `full`: also what takes minutes.
+    `only`: words of which one must be in the name; empty: all. `full`: also what takes minutes. `times`: each
+    set-up is made so often, and the median of each figure counts.
     """
-    return list(_taken(only, full=full))
+    return [figure.plain() for figure in _taken(only, full=full, times=times)]
 
 
-def _taken(only: list[str], *, full: bool) -> Iterator[dict[str, Any]]:
+def _taken(only: list[str], *, full: bool, times: int) -> Iterator[Figure]:
     for measurement in MEASUREMENTS:
         if (full or not measurement.full) and any(wanted(name, only) for name in measurement.names):
-            for figure in measurement.take():
-                if wanted(figure.name, only):
-                    yield figure.plain()
+            # Together what belongs together: one set-up gives one sample of each of its figures.
+            samples = [list(measurement.take()) for _ in range(times)]
+            for taken in zip(*samples, strict=True):
+                if wanted(taken[0].name, only):
+                    yield middle(taken)
 
 
 def wanted(name: str, only: list[str]) -> bool:

@@ -38,6 +38,7 @@ def listen(home: Path, seconds: float, count: int) -> dict[str, float]:
     passed = time.monotonic() - began
     return {
         "events_per_s": events / passed,
+        "lines_per_s": len(late) / passed,
         "drained_mb_per_s": drained / passed / 1e6,
         "p50": percentile(late, 0.50) if late else 0.0,
         "p95": percentile(late, 0.95) if late else 0.0,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from podium.bus.messages import Receipt, RunReport
 from podium.engine.inbox import take_ask, take_delivered, withdraw_ask
@@ -15,28 +14,22 @@ from podium.kernel.faultpoint import reach
 from podium.kernel.ids import IdMaker, RunId, WorkerId
 from podium.kernel.states import RUN_HELD, RunState
 from podium.store import schema
-from podium.store.schema import timestamp
 from podium.store.unit import Unit
 
 _runs = schema.runs
 _HELD = {str(state) for state in RUN_HELD}
-_MOVING = (
-    e.RunStarting, e.RunStarted, e.RunSessionKnown, e.RunFinishing, e.RunAsked, e.RunAskWithdrawn,
-    e.RunPaused, e.RunContinued, e.InquiryDelivered, e.MessageDelivered, e.MessageUndelivered,
+_MOVING = frozenset(
+    {
+        e.RunStarting, e.RunStarted, e.RunSessionKnown, e.RunFinishing, e.RunAsked, e.RunAskWithdrawn,
+        e.RunPaused, e.RunContinued, e.InquiryDelivered, e.MessageDelivered, e.MessageUndelivered,
+    }
 )  # fmt: skip
-_ADVANCE = (
-    update(_runs)
-    .where(_runs.c.id == bindparam("b_id"), _runs.c.fence == bindparam("b_fence"))
-    .values(
-        out_offset=bindparam("b_offset"),
-        decoder=bindparam("b_state"),
-        last_output_at=bindparam("b_at"),
-    )
-)
+_ADVANCE = "UPDATE runs SET out_offset = ?, decoder = ?, last_output_at = ? WHERE id = ? AND fence = ?"
 # Built once; the list of ids expands when it is executed, on every database.
 _POSITIONS = select(
     _runs.c.id, _runs.c.fence, _runs.c.state, _runs.c.worker_id, _runs.c.out_offset, _runs.c.decoder
 ).where(_runs.c.id.in_(bindparam("b_ids", expanding=True)))
+_NOT_HELD: tuple[int | None, int, bytes] = (None, 0, b"")
 _RANK = {
     RunState.LEASED: 0,
     RunState.STARTING: 1,
@@ -49,7 +42,7 @@ _REACHES = {e.RunStarting: 1, e.RunStarted: 2, e.RunFinishing: 3}
 
 def moves_a_run(reports: Sequence[RunReport]) -> bool:
     """Whether the reports say more than output: those are committed with full durability."""
-    return any(isinstance(event, _MOVING) for report in reports for event in report.events)
+    return any(type(event) in _MOVING for report in reports for event in report.events)
 
 
 def ingest(
@@ -57,39 +50,27 @@ def ingest(
 ) -> tuple[tuple[Receipt, ...], list[RunId]]:
     """One receipt for each report, in order, and the runs for which an answer is ready at once. Nothing of a
     refused or misplaced report is kept."""
-    known = _positions(unit, [report.run_id for report in reports])
+    known = _positions(unit, worker, reports)
+    by = f"worker:{worker}"
     receipts, advances, ready = [], [], []
     for report in reports:
-        row = known.get(report.run_id)
-        if (
-            row is None
-            or row["worker"] != worker
-            or row["fence"] != report.fence
-            or row["state"] not in _HELD
-        ):
-            receipts.append(Receipt(run_id=report.run_id, verdict="refused"))
+        run_id = report.run_id
+        fence, offset, decoder = known.get(run_id, _NOT_HELD)
+        if fence != report.fence:
+            receipts.append(Receipt(run_id=run_id, verdict="refused"))
             continue
-        if report.from_offset != row["offset"]:
-            receipts.append(
-                Receipt(run_id=report.run_id, verdict="behind", offset=row["offset"], state=row["decoder"])
-            )
+        if report.from_offset != offset:
+            receipts.append(Receipt(run_id=run_id, verdict="behind", offset=offset, state=bytes(decoder)))
             continue
-        if _take(unit, report, by=f"worker:{worker}", ids=ids):
-            ready.append(report.run_id)
-        if report.offset > report.from_offset:
-            row["offset"], row["decoder"] = report.offset, report.state
-            advances.append(
-                {
-                    "b_id": report.run_id,
-                    "b_fence": report.fence,
-                    "b_offset": report.offset,
-                    "b_state": report.state,
-                    "b_at": timestamp(unit.now),
-                }
-            )
-        receipts.append(Receipt(run_id=report.run_id, verdict="taken", offset=row["offset"]))
+        if _take(unit, report, by=by, ids=ids):
+            ready.append(run_id)
+        if report.offset > offset:
+            offset = report.offset
+            known[run_id] = fence, offset, report.state
+            advances.append((offset, report.state, unit.at, run_id, fence))
+        receipts.append(Receipt(run_id=run_id, verdict="taken", offset=offset))
     if advances:
-        unit.execute(_ADVANCE, advances)
+        unit.execute_many(_ADVANCE, advances)
     reach("ingest.before_commit")
     return tuple(receipts), ready
 
@@ -160,15 +141,14 @@ def _catch_up(unit: Unit, present: RunState, event: e.RunFact, *, by: str) -> No
         unit.record(e.RunStarting(task_id=event.task_id, run_id=event.run_id), by=by)
 
 
-def _positions(unit: Unit, run_ids: Sequence[RunId]) -> dict[str, dict[str, Any]]:
-    rows = unit.connection.execute(_POSITIONS, {"b_ids": list(set(run_ids))}).all()
+def _positions(
+    unit: Unit, worker: WorkerId, reports: Sequence[RunReport]
+) -> dict[str, tuple[int | None, int, bytes]]:
+    """Of each run that the worker holds: its fence, its offset, its decoder's state."""
+    run_ids = list({report.run_id for report in reports})
+    rows = unit.connection.execute(_POSITIONS, {"b_ids": run_ids}).all()
     return {
-        row.id: {
-            "fence": row.fence,
-            "state": row.state,
-            "worker": row.worker_id,
-            "offset": row.out_offset,
-            "decoder": bytes(row.decoder),
-        }
-        for row in rows
+        run_id: (fence, offset, decoder)
+        for run_id, fence, state, holder, offset, decoder in rows
+        if holder == worker and state in _HELD
     }

@@ -17,6 +17,7 @@ from podium.gateway import cursor as cursors
 from podium.gateway.api import Api
 from podium.gateway.hub import Chunk, cut
 from podium.gateway.partials import Mailbox, PartialFrame
+from podium.gateway.sockets import WriteFrame
 from podium.kernel.access import Scope
 from podium.kernel.errors import InvalidRequest
 from podium.kernel.ids import kind_of
@@ -83,10 +84,11 @@ async def place_of(api: Api, after: str | None) -> int:
 
 
 async def follow(
-    api: Api, place: int, wanted: Wanted, mailbox: Mailbox | None = None
+    api: Api, place: int, wanted: Wanted, mailbox: Mailbox | None = None, write: WriteFrame | None = None
 ) -> AsyncIterator[Chunk | PartialFrame]:
     """Chunks after `place`, without end; an empty one from time to time says that all is well. With a mailbox
-    also what comes into it, each piece before the event that holds the whole of its text.
+    also what comes into it, each piece before the event that holds the whole of its text. With `write` who
+    wants everything is written to by the hub meanwhile, and gets here only what it could not be written.
 
     Ends when the server stops. Raises CursorExpired when retention has overtaken a slow follower.
     """
@@ -114,12 +116,13 @@ async def follow(
                 yield narrowed
                 sent_at = loop_time()
         quiet_s = max(0.0, sent_at + heartbeat_s - loop_time())
-        news = (
-            api.hub.news(place, quiet_s)
-            if mailbox is None
-            else api.hub.news_or_piece(place, mailbox, quiet_s)
-        )
-        if not await news:
+        if mailbox is not None:
+            quiet = not await api.hub.news_or_piece(place, mailbox, quiet_s)
+        elif write is not None and wanted.everything:
+            place, quiet = await api.hub.carry(place, write, quiet_s)
+        else:
+            quiet = not await api.hub.news(place, quiet_s)
+        if quiet:
             yield Chunk(place, place, ())
             sent_at = loop_time()
 

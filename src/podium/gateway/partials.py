@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podium.bus.messages import Partials
+from podium.gateway.sockets import text_frame
 from podium.kernel.ids import RunId, TaskId
 
 MAX_WAITING_BYTES = 64 * 1024
@@ -41,6 +42,10 @@ class PartialFrame:
     @property
     def frame(self) -> str:
         return self._json.decode()
+
+    @property
+    def wire(self) -> bytes:
+        return text_frame(self._json)
 
     @property
     def lines(self) -> bytes:

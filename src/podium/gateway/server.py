@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from podium.gateway.app import Gateway
 from podium.gateway.errors import envelope
 from podium.gateway.exposure import Exposure, check_address
+from podium.gateway.sockets import DirectProtocol
 from podium.kernel.errors import Conflict, InvalidRequest
 
 DEFAULT_PORT = 4180
@@ -285,7 +286,7 @@ def _config(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http=BoundedProtocol,
-        ws="websockets-sansio",
+        ws=DirectProtocol,
         ws_max_size=MAX_SOCKET_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         lifespan="on",

@@ -26,6 +26,7 @@ from podium.gateway.hub import Chunk
 from podium.gateway.partials import PartialFrame
 from podium.gateway.rest.events import MAX_TYPES, types_of
 from podium.gateway.routes import about
+from podium.gateway.sockets import DIRECT, WriteFrame
 from podium.kernel.access import Scope
 from podium.kernel.errors import (
     CursorExpired,
@@ -151,16 +152,24 @@ async def _send_events(socket: Socket, api: Api, ask: Subscription, scope: Scope
         await check_seen(api, replace(named_in(ask.topics), scope=scope))
         wanted = replace(wanted_of(ask.topics), types=frozenset(ask.types), scope=scope)
         place = await place_of(api, ask.after)
+        write = _writing(socket)
         with api.hub.joined(), mailbox_of(api, named_in(ask.topics), ask.partial) as mailbox:
-            await _send(socket, api, Chunk(place, place, ()))
-            async for chunk in follow(api, place, wanted, mailbox):
-                await _send(socket, api, chunk)
+            await _send(socket, api, Chunk(place, place, ()), write)
+            async for chunk in follow(api, place, wanted, mailbox, write):
+                await _send(socket, api, chunk, write)
     except PodiumError as error:
         return error
     return Unavailable("Podium is stopping", hint="reconnect in a moment")
 
 
-async def _send(socket: Socket, api: Api, chunk: Chunk | PartialFrame) -> None:
+def _writing(socket: Socket) -> WriteFrame | None:
+    """The short way to this client, where the server has one."""
+    return cast("WriteFrame | None", (socket.scope.get("extensions") or {}).get(DIRECT))
+
+
+async def _send(socket: Socket, api: Api, chunk: Chunk | PartialFrame, write: WriteFrame | None) -> None:
+    if write is not None and write(chunk.wire):
+        return
     try:
         async with asyncio.timeout(api.settings.stalled_s):
             await socket.send_data(chunk.frame)

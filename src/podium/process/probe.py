@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from podium.process import layout
+from podium.process import layout, procfs
 from podium.process.base import (
     Alive,
     Exited,
@@ -55,6 +55,13 @@ def probe(run_dir: Path) -> HolderState:
     if is_alive(holder) and owner in (holder.pid, None):
         return Alive(holder=holder, agent=agent)
     return _settled(run_dir, agent)
+
+
+def goes_on(run_dir: Path, holder: ProcessIdentity) -> bool:
+    """Whether the holder that `probe` has found alive still is, and is not done: two looks instead of six
+    files. False says only that the whole look is due."""
+    # The boot was compared when it was found, and cannot have changed under this very process.
+    return procfs.running_since(holder.pid) == holder.started and not os.path.exists(run_dir / layout.EXIT)
 
 
 def _settled(run_dir: Path, agent: ProcessIdentity | None) -> HolderState:

@@ -50,6 +50,11 @@ class SpoolReader:
         """Where the next frame starts."""
         return self._frame_at
 
+    @property
+    def read_to(self) -> int:
+        """How far the file has been read: all there is of it, unless the last batch had `more`."""
+        return self._read_at
+
     def read(self, *, final: bool = False) -> Batch:
         """Everything new, up to the limits of one batch; call again while `more`.
 
@@ -74,6 +79,8 @@ class SpoolReader:
                 room -= len(piece)
             self._unsplit = b""
             self._split(piece, frames)
+            if not self._unsplit and self._read_at >= size:
+                break  # what was written since is told of by itself: one look less at every line
         at_end = not self._unsplit and self._read_at >= size
         if final and at_end and self._length and len(frames) < self._max_frames:
             frames.append(self._finish(newline=0, torn=True))

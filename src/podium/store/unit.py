@@ -75,9 +75,13 @@ class Batch:
         """All events in one statement, as the last thing of the transaction."""
         if self.rows:
             sql = "INSERT INTO events (seq, at, by, v, type, task_id, run_id, body) VALUES (?,?,?,?,?,?,?,?)"
-            if self.connection.dialect.paramstyle != "qmark":
-                sql = sql.replace("?", "%s")
-            self.connection.exec_driver_sql(sql, self.rows)
+            self.execute_many(sql, self.rows)
+
+    def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """One plain statement for many rows, past what SQLAlchemy does for each of them. Marks are `?`."""
+        if self.connection.dialect.paramstyle != "qmark":
+            sql = sql.replace("?", "%s")
+        self.connection.exec_driver_sql(sql, rows)
 
     def entries(self) -> list[Entry]:
         return [
@@ -102,6 +106,11 @@ class Unit:
     @property
     def now(self) -> datetime:
         return self._batch.now
+
+    @property
+    def at(self) -> str:
+        """`now` as it is stored."""
+        return self._batch.at
 
     # ---- reading -----------------------------------------------------------------------------------
 
@@ -233,6 +242,11 @@ class Unit:
         self.wrote = True
         done = self.connection.execute(statement, values) if values else self.connection.execute(statement)
         return int(done.rowcount)
+
+    def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """As `execute`, for what happens at every line of every agent: plain SQL, `?` for each value."""
+        self.wrote = True
+        self._batch.execute_many(sql, rows)
 
     def flush(self) -> None:
         """Write every noun that changed, each guarded by the state it was read in."""

@@ -22,10 +22,10 @@ from podium.process import layout
 from podium.process.base import Alive, Exited, HolderGone, Vanished
 from podium.process.feed import close_stdin
 from podium.process.identity import age_s, wait_gone
-from podium.process.probe import probe
+from podium.process.probe import goes_on, probe
 from podium.process.spool import SpoolReader, read_tail
 from podium.process.sweep import kill_tree
-from podium.worker.limits import Limiter
+from podium.worker.limits import Alarm, Limiter
 
 if TYPE_CHECKING:
     from podium.worker.attempt import Attempt
@@ -64,7 +64,9 @@ class Follower:
         )
         # Asked for at every line of every agent: as text, because making a Path costs more than the question.
         self._exit = str(self._process / layout.EXIT)
-        self._out, self._err = str(self._process / "out"), str(self._process / "err")
+        self._err = str(self._process / "err")
+        self._alarm = Alarm(self._news)
+        self._holder: process.ProcessIdentity | None = None
         self._probed_at = 0.0
         self.offset = offset
 
@@ -78,8 +80,7 @@ class Follower:
 
     async def follow(self) -> Outcome:
         """Until the agent is gone and everything it wrote is committed."""
-        with self._attempt.context.watching.watched(self._process, self._news), self._reader:
-            explained = False
+        with self._attempt.context.watching.watched(self._process, self._news), self._reader, self._alarm:
             await self._speak()
             while True:
                 self._news.clear()
@@ -89,14 +90,17 @@ class Follower:
                 if batch.frames:
                     self._limiter.heard()
                     await self._take(batch.frames)
-                    explained = True
-                elif not batch.more and not (explained and self._surely_goes_on()) and await self._is_over():
-                    return self._outcome()
-                elif not batch.more:
-                    await self._mind_limits()
-                    await self._wait()
-                    explained = False
+                if batch.more:
+                    continue
+                # All that stood there is read, and what comes from now on wakes us.
+                if not batch.frames:
                     await self._speak()
+                    if await self._is_over():
+                        return self._outcome()
+                elif not self._surely_goes_on():
+                    continue
+                await self._mind_limits()
+                await self._wait()
 
     # ---- frames --------------------------------------------------------------------------------------
 
@@ -131,8 +135,9 @@ class Follower:
         told = self._attempt.input
         for fact in await told.speak(self._state, closing=self._closing):
             await self._attempt.report_fact(fact)
-        self._limiter.wait_for_person(bool(self._harness.waits(self._state, told.sent)))
-        if not self._closing and self._harness.is_over(self._state, told.sent):
+        sent = told.sent
+        self._limiter.wait_for_person(bool(self._harness.waits(self._state, sent)))
+        if not self._closing and self._harness.is_over(self._state, sent):
             self._closing = True
             await anyio.to_thread.run_sync(close_stdin, self._process)
 
@@ -174,15 +179,18 @@ class Follower:
         """After a wake-up that brought output: only the exit file is looked for. The whole look opens six
         files, and at every line of a chatty agent it was a third of the daemon's work (measured). A holder
         that dies just then is found by the next look, at most NET_S later."""
-        return self._attempt.context.clock.monotonic() - self._probed_at < NET_S and not os.path.exists(
-            self._exit
+        return self._attempt.context.clock.monotonic() - self._probed_at < NET_S and not os.access(
+            self._exit, os.F_OK
         )
 
     async def _is_over(self) -> bool:
         """Whether nobody writes any more and everything is read."""
         self._probed_at = self._attempt.context.clock.monotonic()
+        if self._holder is not None and goes_on(self._process, self._holder):
+            return False
         state = probe(self._process)
         if isinstance(state, Alive):
+            self._holder = state.holder
             return False
         if isinstance(state, HolderGone):
             # Its stdin has ended with the holder: give it the time to finish its turn, then sweep.
@@ -222,15 +230,12 @@ class Follower:
         return outcome
 
     async def _mind_limits(self) -> None:
-        if self._limiter.check(_size(self._out) + _size(self._err)):
+        if self._limiter.check(self._reader.read_to + _size(self._err)):
             await self._attempt.stop_agent()
 
     async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(min(NET_S, self._limiter.next_check_s())):
-                await self._news.wait()
-        except TimeoutError:
-            return
+        self._alarm.ring_within(min(NET_S, self._limiter.next_check_s()))
+        await self._news.wait()
 
     def _notice(self, kind: str, text: str) -> e.RunNoticed:
         about = self._attempt.about

@@ -3,6 +3,8 @@ stopped, so that a restart in between does not mistake the killed agent for a lo
 
 from __future__ import annotations
 
+import asyncio
+
 from podium.kernel.clock import Clock
 from podium.kernel.nouns import Limits, Reason
 from podium.worker.home import RunHome
@@ -16,6 +18,7 @@ class Limiter:
         self._began = self._heard = clock.monotonic()
         self._already_s = already_s
         self._waits_since: float | None = None
+        self._noted = home.limit() is not None
 
     def wait_for_person(self, waits: bool) -> None:
         """Time in which the agent waits for a person counts against no limit."""
@@ -33,11 +36,9 @@ class Limiter:
 
     def check(self, output_bytes: int) -> bool:
         """Whether a limit is reached now, noted the first time; True only that time."""
-        if self.reached() is not None:
+        if self._noted or self._waits_since is not None:
             return False
         now = self._clock.monotonic()
-        if self._waits_since is not None:
-            return False
         if output_bytes > self._limits.output_bytes:
             reason = Reason.LIMIT_OUTPUT
         elif self._already_s + now - self._began > self._limits.run_s:
@@ -47,6 +48,7 @@ class Limiter:
         else:
             return False
         self._home.note_limit(reason)
+        self._noted = True
         return True
 
     def reached(self) -> Reason | None:
@@ -68,3 +70,35 @@ class Limiter:
         idle = self._limits.idle_s - (now - self._heard)
         total = self._limits.run_s - (self._already_s + now - self._began)
         return max(0.01, min(idle, total))
+
+
+class Alarm:
+    """Sets an event after a while. Asked for at every line of every agent, so it is set anew only when it is
+    needed sooner or has rung: one that rings early costs a look, a timer for each line cost more than its
+    decoding (measured)."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
+        self._timer: asyncio.TimerHandle | None = None
+
+    def ring_within(self, seconds: float) -> None:
+        """Ring at the latest then."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._ring)
+
+    def __enter__(self) -> Alarm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._event.set()

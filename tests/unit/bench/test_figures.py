@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from bench import figures
-from bench.figure import Figure, percentile
+from bench.figure import Figure, middle, percentile
 from bench.wire import Address, Following, length_of
 
 
@@ -26,7 +26,7 @@ def test_a_time_must_stay_below_its_budget_and_a_rate_above(value: float, at_lea
 
 def test_a_figure_is_printed_beside_its_floor() -> None:
     plain = figure(5).plain()
-    assert set(plain) == {"name", "value", "unit", "floor", "ratio", "budget", "met"}
+    assert set(plain) == {"name", "value", "unit", "floor", "ratio", "budget", "at_least", "met"}
     assert plain["ratio"] == 2.5
     assert json.loads(json.dumps(plain)) == plain
 
@@ -36,6 +36,14 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([3, 1, 2], 0.95) == 3
     with pytest.raises(ValueError, match="nothing"):
         percentile([], 0.5)
+
+
+def test_of_several_the_one_with_the_middle_distance_from_its_own_floor_counts() -> None:
+    quiet = Figure(name="x", value=10, unit="ms", floor=2, budget=10)
+    busy = Figure(name="x", value=30, unit="ms", floor=10, budget=10)
+    odd = Figure(name="x", value=12, unit="ms", floor=1, budget=10)
+    assert middle([odd, quiet, busy]) is quiet
+    assert middle([busy]) is busy
 
 
 def test_every_figure_has_a_name_of_its_own() -> None:

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import anyio
 import msgspec
 import pytest
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from podium.gateway import hub as hub_module
 from podium.gateway.cursor import encode
 from podium.gateway.hub import Chunk, Hub, cut
+from podium.gateway.sockets import text_frame
 from podium.kernel.errors import RateLimited, Unavailable
 from podium.store.ring import Entry, Ring
 
@@ -123,6 +129,105 @@ async def test_closing_lets_everybody_go_and_takes_nobody_in() -> None:
         assert await waiting is False
     with pytest.raises(Unavailable), hub.joined():
         pass
+
+
+class Client:
+    """Keeps what it was written; takes nothing while it is `slow`."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.slow = False
+
+    def write(self, frame: bytes) -> bool:
+        if not self.slow:
+            self.frames.append(frame)
+        return not self.slow
+
+
+async def carried_by(hub: Hub, client: Client, place: int = 0, quiet_s: float = 60) -> asyncio.Future[Any]:
+    carrying = asyncio.ensure_future(hub.carry(place, client.write, quiet_s))
+    await anyio.lowlevel.checkpoint()
+    return carrying
+
+
+async def test_who_keeps_up_is_written_the_very_same_bytes() -> None:
+    ring = Ring(last_seq=0)
+    hub = Hub(ring, max_followers=10)
+    one, other = Client(), Client()
+    for client in (one, other):
+        await carried_by(hub, client)
+    ring.publish([entry(1), entry(2)])
+    hub._look()
+    ring.publish([entry(3)])
+    hub._look()
+    assert len(one.frames) == 2
+    assert all(mine is theirs for mine, theirs in zip(one.frames, other.frames, strict=True))
+    hub.close()
+
+
+async def test_who_lags_goes_on_at_its_own_cursor() -> None:
+    ring = Ring(last_seq=0)
+    hub = Hub(ring, max_followers=10)
+    client = Client()
+    carrying = await carried_by(hub, client)
+    ring.publish([entry(1)])
+    hub._look()
+    client.slow = True
+    for seq in (2, 3):
+        ring.publish([entry(seq)])
+        hub._look()
+    assert await carrying == (1, False)
+    assert len(client.frames) == 1
+    behind = hub.after(1)
+    assert behind is not None
+    assert [found.seq for found in behind.entries] == [2]
+    assert await hub.carry(1, client.write, 60) == (1, False)
+
+
+async def test_who_was_written_nothing_for_a_while_is_told_so_and_one_that_was_waits_on() -> None:
+    ring = Ring(last_seq=0)
+    hub = Hub(ring, max_followers=10)
+    client = Client()
+    with anyio.fail_after(10):
+        assert await hub.carry(0, client.write, 0.01) == (0, True)
+        carrying = await carried_by(hub, client, quiet_s=0.2)
+        ring.publish([entry(1)])
+        hub._look()
+        assert await carrying == (1, True)
+    assert len(client.frames) == 1
+
+
+async def test_who_is_cut_off_is_written_nothing_more_from_that_moment() -> None:
+    ring = Ring(last_seq=0)
+    hub = Hub(ring, max_followers=10)
+    client = Client()
+    with anyio.CancelScope() as scope:
+        asyncio.get_running_loop().call_soon(cut_off_and_publish, scope, ring, hub)
+        await hub.carry(0, client.write, 60)
+    assert client.frames == []
+    assert hub._carried == set()
+
+
+def cut_off_and_publish(scope: anyio.CancelScope, ring: Ring, hub: Hub) -> None:
+    scope.cancel()
+    ring.publish([entry(1)])
+    hub._look()
+
+
+async def test_closing_lets_those_go_that_are_written_to() -> None:
+    hub = Hub(Ring(last_seq=0), max_followers=10)
+    carrying = await carried_by(hub, Client())
+    hub.close()
+    assert await carrying == (0, False)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 300_000])
+def test_a_frame_is_read_whole_by_a_client_of_any_make(size: int) -> None:
+    client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN)
+    client.receive_data(text_frame(b"x" * size))
+    (frame,) = client.events_received()
+    assert isinstance(frame, Frame)
+    assert (frame.opcode, frame.fin, bytes(frame.data)) == (Opcode.TEXT, True, b"x" * size)
 
 
 @pytest.mark.parametrize(
