@@ -89,9 +89,10 @@ def hint_beside(home: Home, url: str, main: str) -> str:
     """What to tell whoever started a gateway that follows."""
     told = [f"Podium {__version__} on {url} follows the server at {main}."]
     if not (home.path / "owner.token").exists() and "PODIUM_TOKEN" not in os.environ:
+        file = home.path / "owner.token"
         told.append(
-            "This home has no token of its own. Make one on the home of that server (podium tokens add), and "
-            f"set PODIUM_TOKEN or put it into {home.path / 'owner.token'} (mode 0600)."
+            "This home has no token of its own. Make one on the home of that server (podium tokens add NAME "
+            f"--kind operator), and set PODIUM_TOKEN or put it into {file} (mode 0600)."
         )
     told.append(f"For a browser: podium login, there, and then open {url}/#login=CODE.")
     return "\n".join(told)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import anyio
 from sqlalchemy import Connection, select
 
-from podium.kernel.errors import Unavailable
+from podium.kernel.errors import PodiumError
 from podium.store import schema
 from podium.store.queries import last_seq
 from podium.store.ring import Entry
@@ -16,6 +17,7 @@ from podium.store.unit import wire_of
 if TYPE_CHECKING:
     from podium.store.store import Store
 
+log = logging.getLogger("podium.store")
 PAGE_EVENTS = 1_000
 LOOK_EVERY_S = 2.0
 """A net under the wake-ups: a connection that died without a word brings none."""
@@ -39,7 +41,8 @@ class KeepingUp:
                 self._news = anyio.Event()
                 try:
                     await self._read_on()
-                except Unavailable:
+                except PodiumError as error:
+                    log.info("the log could not be read on: %s", error.message)
                     await anyio.sleep(AGAIN_S)
                     self._news.set()
 

@@ -94,15 +94,20 @@ class Reader:
 
     def _query(self, query: Query[T]) -> T:
         """On the connection there is; on a new one when that turns out to be gone. Reading is repeatable."""
-        if self._connection is not None:
+        may_try_again = self._connection is not None
+        while True:
             try:
+                if self._connection is None:
+                    self._connection = self._engine.connect()
                 return query(self._connection)
             except Exception as error:
                 if not self._database.is_away(error):
                     raise
+                # Also the one that was made just now: nothing would ever be read on it again.
                 self._drop_connection()
-        self._connection = self._engine.connect()
-        return query(self._connection)
+                if not may_try_again:
+                    raise
+                may_try_again = False
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

@@ -326,6 +326,22 @@ async def test_a_process_that_only_reads_learns_of_commits_and_survives_a_cut_li
     await beside.close_reading()
 
 
+async def test_a_reader_whose_line_is_cut_twice_in_a_row_reads_on_afterwards(store):
+    url, pid = chosen.url(store.home), writer_pid(store)
+    assert await texts(store) == []
+    cuts = iter([True, True])
+
+    def cut(connection):
+        if next(cuts, False):
+            _end_others(url, pid)
+        return connection.execute(schema.meta.select()).all()
+
+    with pytest.raises(Unavailable):
+        await store.reader.run(cut)
+    assert await store.reader.run(cut)
+    assert await texts(store) == []
+
+
 def _end_others(url: str | None, pid: int) -> None:
     with psycopg.connect(url or "", autocommit=True) as connection:
         connection.execute(
