@@ -155,6 +155,22 @@ def test_an_inquiry_is_answered_from_the_page_with_its_exact_effect_in_sight(
     expect(page.get_by_test_id("status")).to_contain_text("done")
 
 
+def test_who_may_only_look_sees_what_is_asked_and_nothing_to_press(sign_in: SignIn, podium: Podium) -> None:
+    task = podium.open(script({"do": "ask", "command": "make", "why": ""}, say("done")), "Watched")
+    made = podium.fleet.call("POST", "/tokens", {"name": "onlooker", "kind": "viewer"})
+    page = sign_in(f"/tasks/{task}", token=made["secret"])
+    card = page.get_by_role("region", name="The agent asks")
+    expect(card).to_contain_text("It waits for somebody who may answer.")
+    for button in ("Allow", "Deny", "Interrupt", "Model", "Cancel", "Send"):
+        expect(page.get_by_role("button", name=button)).to_have_count(0)
+    owner = sign_in(f"/tasks/{task}")
+    for button in ("Deny", "Interrupt", "Model", "Cancel", "Send"):
+        expect(owner.get_by_role("button", name=button)).to_have_count(1)
+    card.get_by_role("button", name="Allow").click()
+    expect(owner.get_by_test_id("status")).to_contain_text("done")
+    expect(owner.get_by_role("button", name="Retry")).to_have_count(1)
+
+
 def test_a_denial_carries_its_reason(sign_in: SignIn, podium: Podium) -> None:
     task = podium.open(script({"do": "ask", "command": "curl evil", "why": ""}, say("then not")), "Denied")
     page = sign_in(f"/tasks/{task}")
@@ -191,16 +207,6 @@ def test_a_task_is_cancelled_after_a_question_and_tried_again(sign_in: SignIn, p
     expect(page.get_by_test_id("status")).to_contain_text("running")
     page.get_by_role("button", name="Interrupt").click()
     expect(page.get_by_test_id("status")).to_contain_text("failed")
-
-
-def test_who_may_only_look_is_told_so(sign_in: SignIn, podium: Podium) -> None:
-    made = podium.fleet.call("POST", "/tokens", {"name": "looker", "kind": "viewer"})
-    task = podium.open(script(say("working"), {"do": "hang"}), "Only looked at")
-    page = sign_in(f"/tasks/{task}", token=made["secret"])
-    page.get_by_label("Message to the agent").fill("hello")
-    page.get_by_role("button", name="Send").click()
-    expect(page.get_by_role("alert")).to_contain_text("may not steer")
-    podium.fleet.call("POST", f"/tasks/{task}/cancel", {})
 
 
 def test_changes_are_shown_live_and_after_the_end(sign_in: SignIn, podium: Podium, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 /** Signing in and out. */
 import { api, got, Refused, told } from "./api/client";
 import { queries } from "./queries";
-import { setSession, signedOut, straightenAddress, takeCode } from "./session";
+import { currentSession, setSession, signedOut, straightenAddress, takeCode } from "./session";
 
 /** At the start of the page: by the code in the address, else by the cookie that is there, or not. */
 export async function begin(): Promise<void> {
@@ -9,9 +9,11 @@ export async function begin(): Promise<void> {
   const code = takeCode();
   if (code) {
     // A code that is not right, on a page that is signed in already, changes nothing.
+    const before = currentSession().is;
     const failed = await signIn(code);
-    if (!failed) return;
-    await look(failed);
+    if (failed) await look(failed);
+    // Its stream and what is shown still belong to who was signed in until now.
+    else if (before === "in") window.location.reload();
     return;
   }
   await look("");

@@ -33,6 +33,12 @@ export function useSession(): Session {
   return useSyncExternalStore(subscribeSession, currentSession);
 }
 
+/** Whether who is signed in may do that. The server refuses it anyway; a button that can only fail is not shown. */
+export function useMay(verb: Me["verbs"][number]): boolean {
+  const now = useSession();
+  return now.is === "in" && now.me.verbs.includes(verb);
+}
+
 /** An address of `//host` would be another site's to everything that takes it as one; here it is a page. */
 export function straightenAddress(): void {
   const { pathname, search, hash } = window.location;

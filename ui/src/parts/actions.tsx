@@ -2,6 +2,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { api, got, key, told } from "../api/client";
 import type { ShownTask } from "../api/types";
+import { useMay } from "../session";
 
 type Work = () => Promise<unknown>;
 
@@ -30,6 +31,8 @@ export function Actions({ task, open }: { task: ShownTask; open: boolean }) {
   const { busy, failed, act } = useAction();
   const [asked, setAsked] = useState<"cancel" | "model" | null>(null);
   const navigate = useNavigate();
+  const mayWork = useMay("work");
+  const maySteer = useMay("steer");
   const path = { id: task.id };
 
   const cancel = () =>
@@ -42,9 +45,10 @@ export function Actions({ task, open }: { task: ShownTask; open: boolean }) {
       await navigate({ to: "/tasks/$id", params: { id: again.id } });
     });
 
+  if (!mayWork && !(maySteer && open)) return null;
   return (
     <div className="flex flex-wrap items-center gap-2">
-      {open ? (
+      {open && maySteer && (
         <>
           <button type="button" className="button" disabled={busy} onClick={() => void interrupt()}>
             Interrupt
@@ -52,11 +56,14 @@ export function Actions({ task, open }: { task: ShownTask; open: boolean }) {
           <button type="button" className="button" aria-expanded={asked === "model"} onClick={() => setAsked(asked === "model" ? null : "model")}>
             Model
           </button>
-          <button type="button" className="button button-danger" aria-expanded={asked === "cancel"} onClick={() => setAsked("cancel")}>
-            Cancel
-          </button>
         </>
-      ) : (
+      )}
+      {open && mayWork && (
+        <button type="button" className="button button-danger" aria-expanded={asked === "cancel"} onClick={() => setAsked("cancel")}>
+          Cancel
+        </button>
+      )}
+      {!open && mayWork && (
         <button type="button" className="button" disabled={busy} onClick={() => void retry()}>
           Retry
         </button>
@@ -118,11 +125,13 @@ function Model({ id, done }: { id: string; done: () => void }) {
 export function Compose({ id }: { id: string }) {
   const { busy, failed, act } = useAction();
   const [text, setText] = useState("");
+  const maySteer = useMay("steer");
   async function submit() {
     if (!text.trim() || busy) return;
     const params = { path: { id }, header: key() };
     if (await act(() => got(api.POST("/api/v1/tasks/{id}/messages", { params, body: { text, mode: null } })))) setText("");
   }
+  if (!maySteer) return null;
   return (
     <form
       className="shrink-0 border-t border-line bg-sunk px-4 py-2"

@@ -4,6 +4,7 @@ import { api, got, key, told } from "../api/client";
 import type { Inquiry } from "../api/types";
 import { pretty } from "../live/effects";
 import { exact, line } from "../live/text";
+import { useMay } from "../session";
 import { Age } from "./age";
 
 /** What an agent asks, exactly, and the answer. Nothing of it is left away or obeyed. */
@@ -13,6 +14,7 @@ export function InquiryCard({ inquiry }: { inquiry: Inquiry }) {
   const [reason, setReason] = useState("");
   const [busy, setBusy] = useState(false);
   const [failed, setFailed] = useState("");
+  const mayAnswer = useMay("answer");
 
   async function answer(decision: "allow" | "deny") {
     setBusy(true);
@@ -42,24 +44,28 @@ export function InquiryCard({ inquiry }: { inquiry: Inquiry }) {
       {!effect.command && !effect.diff && <Exact name="input" text={pretty(effect.input ?? {})} />}
       {effect.cwd && <p className="code text-muted">in {exact(effect.cwd)}</p>}
       {effect.cut && <p>Parts are too long to be shown whole; the digest covers all of it.</p>}
-      <form className="mt-2 flex flex-wrap items-center gap-2" onSubmit={(event) => event.preventDefault()}>
-        <button type="button" className="button button-main" disabled={busy} onClick={() => void answer("allow")}>
-          Allow
-        </button>
-        <button type="button" className="button button-danger" disabled={busy} onClick={() => void answer("deny")}>
-          Deny
-        </button>
-        <label className="flex min-w-0 flex-1 items-center gap-2">
-          <span className="text-muted">Reason</span>
-          <input
-            className="field w-full min-w-24"
-            value={reason}
-            maxLength={2000}
-            onChange={(event) => setReason(event.target.value)}
-            placeholder="told to the agent"
-          />
-        </label>
-      </form>
+      {mayAnswer ? (
+        <form className="mt-2 flex flex-wrap items-center gap-2" onSubmit={(event) => event.preventDefault()}>
+          <button type="button" className="button button-main" disabled={busy} onClick={() => void answer("allow")}>
+            Allow
+          </button>
+          <button type="button" className="button button-danger" disabled={busy} onClick={() => void answer("deny")}>
+            Deny
+          </button>
+          <label className="flex min-w-0 flex-1 items-center gap-2">
+            <span className="text-muted">Reason</span>
+            <input
+              className="field w-full min-w-24"
+              value={reason}
+              maxLength={2000}
+              onChange={(event) => setReason(event.target.value)}
+              placeholder="told to the agent"
+            />
+          </label>
+        </form>
+      ) : (
+        <p className="mt-2 text-muted">It waits for somebody who may answer.</p>
+      )}
       {failed && (
         <p role="alert" className="mt-2 text-danger">
           {failed}
