@@ -115,6 +115,44 @@ async def test_a_message_that_a_lost_conversation_holds_is_done_with_when_the_ne
         assert order.index(e.MessageCompleted) < order.index(e.RunFinishing)
 
 
+@pytest.mark.parametrize("name", ["claude", "codex"])
+async def test_a_message_that_a_lost_run_had_taken_up_is_done_with_by_the_next_one_and_not_said_again(
+    tmp_path: Path, claude: Path, codex_program: Path, name: str
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    turns = ({"calls": [shell(f"cat {gate}")]}, {"delay_ms": 6000, "say": "0."}, {"say": "1."})
+    async with Rig(tmp_path / "home").running() as rig:
+        await agents(rig, claude, codex_program, Permissions.FULL)
+        task = await rig.open(OpenTask(prompt=playing(*turns), agent=name))
+        await until(rig, lambda event: isinstance(event, e.RunToolCalled))
+        sent = await say(rig, task.id, "And this too.", Mode.STEER)
+        await until(rig, lambda event: isinstance(event, e.MessageDelivered))
+        first = await rig.run_of(task.id)
+        await anyio.Path(gate).write_text("go\n")
+        await until(rig, lambda event: isinstance(event, e.MessageStarted))
+        os.kill(first.pid, signal.SIGKILL)
+        done = await rig.ended(task.id, timeout_s=ENDS_WITHIN_S)
+        assert done.state.word is TaskState.DONE, done.state
+        second = (await rig.run_of(task.id)).id
+        events = [event for event in await log(rig) if getattr(event, "message_id", "") == sent.id]
+        started, anew = (e.MessageDelivered, e.MessageStarted), (e.MessageRequeued, e.MessageDelivered)
+        assert [(type(event), event.run_id) for event in events] == [
+            *((kind, first.id) for kind in started),
+            *((kind, second) for kind in (*anew, e.MessageStarted, e.MessageCompleted)),
+        ]
+        await anyio.to_thread.run_sync(once_on_record, tmp_path, "And this too.")
+
+
+def once_on_record(folder: Path, text: str) -> None:
+    """Said to the model once, whatever the program keeps besides."""
+    places = [*folder.glob("config/projects"), *folder.glob("home/worker/sessions")]
+    records = [path.read_text() for place in places for path in place.rglob("*.jsonl")]
+    lines = [line for record in records for line in record.splitlines()]
+    users = [line for line in lines if text in line and ('"type":"user"' in line or '"role":"user"' in line)]
+    assert len(users) == 1, users
+
+
 def on_record(folder: Path, message_id: str) -> None:
     """In what the program keeps of the conversation, under either of its names."""
     names = (message_id, uuid_of(message_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -98,19 +99,22 @@ _AFTER: dict[MessageState, tuple[type, ...]] = {
 
 
 def settle_messages(unit: Unit, run: Run) -> None:
-    """After the end of a run: what it had not taken up goes to the next run of its task, or to nobody."""
+    """After the end of a run: what it was not done with goes to the next run of its task, whose worker finds
+    out whether the conversation holds it already. Without one, what it had not taken up was for nobody."""
     task = unit.task(run.task_id)
+    goes_on = task.state.word not in TASK_TERMINAL and task.run_id is not None
     for message in _of_run(unit, run.id):
         word = message.state.word
-        about = {"task_id": task.id, "message_id": message.id}
-        if word in (MessageState.QUEUED, MessageState.DELIVERED):
-            if task.state.word not in TASK_TERMINAL and task.run_id is not None:
-                unit.record(e.MessageRequeued(run_id=task.run_id, **about), by="engine")  # type: ignore[arg-type]
-            else:
-                why = "the agent ended before it took it up"
-                unit.record(e.MessageUndelivered(run_id=run.id, why=why, **about), by="engine")  # type: ignore[arg-type]
-        elif word is MessageState.STARTED and task.state.word in TASK_TERMINAL:
-            unit.record(e.MessageCompleted(run_id=run.id, **about), by="engine")  # type: ignore[arg-type]
+        about: dict[str, Any] = {"task_id": task.id, "message_id": message.id}
+        if word in (MessageState.COMPLETED, MessageState.UNDELIVERED):
+            continue
+        if goes_on:
+            unit.record(e.MessageRequeued(**{**about, "run_id": task.run_id}), by="engine")
+        elif word is MessageState.STARTED:
+            unit.record(e.MessageCompleted(run_id=run.id, **about), by="engine")
+        else:
+            why = "the agent ended before it took it up"
+            unit.record(e.MessageUndelivered(run_id=run.id, why=why, **about), by="engine")
 
 
 def session_to_continue(unit: Unit, reference: str) -> tuple[Session, Run, Task]:

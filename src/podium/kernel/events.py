@@ -337,7 +337,7 @@ class MessageCompleted(_MessageEvent, frozen=True, kw_only=True, tag="message.co
 
 
 class MessageRequeued(_MessageEvent, frozen=True, kw_only=True, tag="message.requeued"):
-    """Its run was lost before it was taken up: `run_id` is the next one, which gets it."""
+    """Its run was lost before it was done with: `run_id` is the next one, which gets it."""
 
 
 class MessageUndelivered(_MessageEvent, frozen=True, kw_only=True, tag="message.undelivered"):

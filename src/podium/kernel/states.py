@@ -116,7 +116,7 @@ INQUIRY_MOVES: Final[Mapping[InquiryState, frozenset[InquiryState]]] = {
 MESSAGE_MOVES: Final[Mapping[MessageState, frozenset[MessageState]]] = {
     M.QUEUED: frozenset({M.DELIVERED, M.UNDELIVERED}),
     M.DELIVERED: frozenset({M.STARTED, M.COMPLETED, M.QUEUED, M.UNDELIVERED}),
-    M.STARTED: frozenset({M.COMPLETED, M.UNDELIVERED}),
+    M.STARTED: frozenset({M.COMPLETED, M.QUEUED, M.UNDELIVERED}),
     M.COMPLETED: frozenset(),
     M.UNDELIVERED: frozenset(),
 }

@@ -1784,7 +1784,7 @@ export interface components {
         };
         /**
          * MessageRequeued
-         * @description Its run was lost before it was taken up: `run_id` is the next one, which gets it.
+         * @description Its run was lost before it was done with: `run_id` is the next one, which gets it.
          */
         MessageRequeued: {
             message_id: string;
