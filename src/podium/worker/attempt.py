@@ -88,10 +88,20 @@ class Attempt:
         self.input.take(order.pending)
         self.cancelled = False
         self.phase = position.phase
+        self.is_recorded = False
+        """The server has the end. Left to do: keep the output, forget the run."""
+        self.over = anyio.Event()
+        """`run` has returned or failed."""
         self._follower: Follower | None = None
 
     async def run(self) -> None:
         """Carry the run to its recorded end. Raises Dropped when the server no longer wants it from us."""
+        try:
+            await self._run()
+        finally:
+            self.over.set()
+
+    async def _run(self) -> None:
         outcome = self.home.outcome()
         if outcome is None:
             try:

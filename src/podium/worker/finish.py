@@ -61,6 +61,7 @@ class Finisher:
         checks = await self._checks() if outcome.succeeded else ()
         reach("finish.checked")
         await self._deliver(outcome, captured, checks)
+        self._attempt.is_recorded = True
         reach("finish.reported")
         if outcome.succeeded:
             self._context.home.note_success(self._order.agent.harness)

@@ -255,6 +255,12 @@ class Worker:
             self._dropping.discard(run_id)
 
     async def _put_away(self, home: RunHome, order: m.RunOrder) -> None:
+        attempt = self._attempts.get(order.run_id)
+        if attempt is not None and attempt.is_recorded:
+            # It has ended, its agent is dead, its work captured: it keeps its output and forgets itself.
+            await attempt.over.wait()
+            if home.order() is None:
+                return
         log.warning("%s is not ours any more; its agent is stopped, its work kept", order.run_id)
         await kill_everything(home)
         await RunPlace(self._context, order).capture_as_lost()

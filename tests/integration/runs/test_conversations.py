@@ -218,6 +218,29 @@ async def test_the_open_ask_of_a_lost_run_is_withdrawn_when_the_next_one_asks_ag
         assert words == [InquiryState.WITHDRAWN, InquiryState.ANSWERED]
 
 
+async def test_the_raw_output_of_a_lost_run_is_kept_though_the_next_one_begins_at_once(tmp_path, caplog):
+    flood = {"id": "much", "do": "flood", "kind": "line", "stream": "stderr", "bytes": 60_000_000}
+    async with Rig(tmp_path / "home").running() as rig:
+        await scripted(rig)
+        task = await rig.open(OpenTask(prompt=script(flood, ASK, AFTER), agent="scripted"))
+        first = await an_open_one(rig)
+        kill_holder(rig, first.run_id)
+
+        async def asked_again():
+            return next((one for one in await inquiries(rig) if one.run_id != first.run_id), None)
+
+        second = await until(rig, asked_again)
+        await answer(rig, second, Decision.ALLOW)
+        assert (await rig.ended(task.id)).state.word is TaskState.DONE
+
+        async def all_kept():
+            kept = {(x.run_id, x.stream) for x in await log(rig) if isinstance(x, e.RunOutputKept)}
+            return {(first.run_id, "err"), (first.run_id, "out"), (second.run_id, "out")} <= kept
+
+        await until(rig, all_kept)
+    assert "could not go on" not in caplog.text
+
+
 async def test_a_message_is_heard_once_and_its_receipts_are_recorded(tmp_path):
     async with Rig(tmp_path / "home").running() as rig:
         await scripted(rig)
