@@ -73,12 +73,14 @@ async def test_a_denied_command_is_not_run_by_either(
 async def test_the_death_of_a_holder_while_it_asks_loses_and_doubles_nothing(
     tmp_path, repository, claude, codex_program, users, name
 ):
-    refused: dict[str, Any] = {"say": "I may not."}
-    turns = ({"calls": [MAKE]}, refused, {"calls": [MAKE]}, {"say": "Made."})
+    make: dict[str, Any] = {"calls": [MAKE]}
+    made: dict[str, Any] = {"say": "Made."}
+    # Claude is told that it may not, and says so. Codex ends with its input; whether it has written its call
+    # down by then, or even asked the model once more, only the machine knows: so it makes it thrice.
+    turns = (make, {"say": "I may not."}, make, made) if name == "claude" else (make, make, make, made)
     async with Rig(tmp_path / "home").running() as rig:
         await agents(rig, claude, codex_program, Permissions.ASK)
-        # Codex ends with its input; whether it had written its last call down, only the machine knows.
-        task = await making(rig, name, repository, *(turns if name == "claude" else (turns[0], *turns[2:])))
+        task = await making(rig, name, repository, *turns)
         first = await an_open_one(rig)
         kill_holder(rig, first.run_id)
         with anyio.fail_after(ENDS_WITHIN_S):
