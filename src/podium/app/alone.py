@@ -14,7 +14,7 @@ from podium.kernel.config import Settings
 from podium.kernel.errors import Unavailable
 from podium.kernel.ids import IdMaker
 from podium.process.clock import SystemClock
-from podium.process.memory import give_memory_back
+from podium.process.memory import collect_less, give_memory_back
 
 
 async def work(home: Home, settings: Settings, name: str) -> None:
@@ -43,6 +43,7 @@ async def work(home: Home, settings: Settings, name: str) -> None:
             server,
             directory=directory,
         ) as worker:
+            collect_less()
             await worker.run()
 
 

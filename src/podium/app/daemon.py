@@ -33,7 +33,7 @@ from podium.kernel.errors import PodiumError
 from podium.kernel.ids import IdMaker
 from podium.process.clock import SystemClock
 from podium.process.command import execute
-from podium.process.memory import give_memory_back
+from podium.process.memory import collect_less, give_memory_back
 from podium.process.procfs import boot_id
 from podium.store.store import Store
 
@@ -73,6 +73,7 @@ class Daemon:
         where it serves, with an address that signs a browser in."""
         async with self.serving(signals=True) as stopped:
             public = self.gateway.settings.exposure.public_url or self.url
+            collect_less()
             say(f"Podium {__version__} on {public}. Open {public}{self.gateway.login_path()}")
             await stopped.wait()
 

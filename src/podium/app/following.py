@@ -21,7 +21,7 @@ from podium.gateway.server import Server
 from podium.kernel.config import Settings
 from podium.kernel.errors import InvalidRequest, Unavailable
 from podium.process.clock import SystemClock
-from podium.process.memory import give_memory_back
+from podium.process.memory import collect_less, give_memory_back
 from podium.process.procfs import boot_id
 from podium.store.store import DATABASE_WAIT_S, Store
 
@@ -50,6 +50,7 @@ class Following:
     async def run(self, say: Callable[[str], None]) -> None:
         """Serve until SIGTERM or SIGINT. `say` is told once where it serves."""
         async with self.serving(signals=True) as stopped:
+            collect_less()
             say(hint_beside(self.home, self.url, self.main.place))
             await stopped.wait()
 

@@ -71,7 +71,9 @@ class SpoolReader:
             return Batch(frames=(), more=False, cut=True)
         room = self._max_bytes
         while len(frames) < self._max_frames and room > 0:
-            piece = self._unsplit or os.pread(self._file, min(PIECE, room), self._read_at)
+            # Never more than there is: room for a whole piece costs more than reading a line.
+            left = size - self._read_at
+            piece = self._unsplit or os.pread(self._file, min(PIECE, room, left), self._read_at)
             if not piece:
                 break
             if not self._unsplit:

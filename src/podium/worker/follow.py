@@ -65,6 +65,7 @@ class Follower:
         # Asked for at every line of every agent: as text, because making a Path costs more than the question.
         self._exit = str(self._process / layout.EXIT)
         self._err = str(self._process / "err")
+        self._err_size = 0
         self._alarm = Alarm(self._news)
         self._holder: process.ProcessIdentity | None = None
         self._probed_at = 0.0
@@ -97,6 +98,7 @@ class Follower:
                     await self._speak()
                     if await self._is_over():
                         return self._outcome()
+                    self._err_size = _size(self._err)
                 elif not self._surely_goes_on():
                     continue
                 await self._mind_limits()
@@ -230,11 +232,13 @@ class Follower:
         return outcome
 
     async def _mind_limits(self) -> None:
-        if self._limiter.check(self._reader.read_to + _size(self._err)):
+        if self._limiter.check(self._reader.read_to + self._err_size):
             await self._attempt.stop_agent()
 
     async def _wait(self) -> None:
-        self._alarm.ring_within(min(NET_S, self._limiter.next_check_s()))
+        if not self._alarm.is_set:
+            # What is next to be checked only moves away from us while it is set.
+            self._alarm.ring_after(min(NET_S, self._limiter.next_check_s()))
         await self._news.wait()
 
     def _notice(self, kind: str, text: str) -> e.RunNoticed:

@@ -73,23 +73,21 @@ class Limiter:
 
 
 class Alarm:
-    """Sets an event after a while. Asked for at every line of every agent, so it is set anew only when it is
-    needed sooner or has rung: one that rings early costs a look, a timer for each line cost more than its
-    decoding (measured)."""
+    """Sets an event after a while. One that rings early costs a look; a timer for each line of an agent cost
+    more than its decoding (measured)."""
 
     def __init__(self, event: asyncio.Event) -> None:
         self._event = event
         self._timer: asyncio.TimerHandle | None = None
 
-    def ring_within(self, seconds: float) -> None:
-        """Ring at the latest then."""
-        loop = asyncio.get_running_loop()
-        at = loop.time() + seconds
-        if self._timer is not None:
-            if self._timer.when() <= at:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_at(at, self._ring)
+    @property
+    def is_set(self) -> bool:
+        """Whether it is still to ring."""
+        return self._timer is not None
+
+    def ring_after(self, seconds: float) -> None:
+        """Once; it must not be set."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)
 
     def __enter__(self) -> Alarm:
         return self
