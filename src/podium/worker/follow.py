@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio.to_thread
 import msgspec
@@ -19,7 +19,7 @@ from podium.kernel.faultpoint import reach
 from podium.kernel.nouns import Outcome, Reason
 from podium.process import base as process
 from podium.process import layout
-from podium.process.base import Alive, Exited, HolderGone, Vanished
+from podium.process.base import Alive, Batch, Exited, HolderGone, Vanished
 from podium.process.feed import close_stdin
 from podium.process.identity import age_s, wait_gone
 from podium.process.probe import goes_on, probe
@@ -48,7 +48,18 @@ class Dropped(Exception):
     """The server refused our fence: the run is somebody else's now."""
 
 
+class Travelling(NamedTuple):
+    """A report on its way: what the decoder's state is once it is committed, and up to where."""
+
+    end: int
+    state: Any
+
+
 class Follower:
+    """A run's coroutine, `follow`; and, while that waits, what is done at an ordinary line without waking it:
+    `look` and `reported`, called by the worker's Watching. Never both at once. With 500 agents that saved a
+    third of the worker's work (measured)."""
+
     def __init__(self, attempt: Attempt, offset: int, state: bytes) -> None:
         self._attempt = attempt
         self._harness: Any = attempt.harness
@@ -66,9 +77,17 @@ class Follower:
         self._exit = str(self._process / layout.EXIT)
         self._err = str(self._process / "err")
         self._err_size = 0
-        self._alarm = Alarm(self._news)
+        self._alarm = Alarm(self.wake)
         self._holder: process.ProcessIdentity | None = None
         self._probed_at = 0.0
+        self._waits = False
+        self._unread: Batch | None = None
+        """What `look` has read and left to the coroutine."""
+        self._travelling: Travelling | None = None
+        self._woken = False
+        """Meanwhile."""
+        self._broken: Exception | None = None
+        """What `look` or `reported` failed by; the coroutine raises it."""
         self.offset = offset
 
     @property
@@ -77,20 +96,28 @@ class Follower:
         return self._state
 
     def wake(self) -> None:
-        self._news.set()
+        """Have the coroutine look at everything, once nothing is on its way."""
+        if self._travelling is not None:
+            self._woken = True
+        else:
+            self._news.set()
 
     async def follow(self) -> Outcome:
         """Until the agent is gone and everything it wrote is committed."""
-        with self._attempt.context.watching.watched(self._process, self._news), self._reader, self._alarm:
+        with self._attempt.context.watching.watched(self._process, self), self._reader, self._alarm:
             await self._speak()
             while True:
                 self._news.clear()
-                batch = self._reader.read()
+                if self._broken is not None:
+                    raise self._broken
+                batch, self._unread = self._unread or self._reader.read(), None
                 if batch.cut:
                     return await self._cut_off()
                 if batch.frames:
                     self._limiter.heard()
                     await self._take(batch.frames)
+                else:
+                    await self._save()
                 if batch.more:
                     continue
                 # All that stood there is read, and what comes from now on wakes us.
@@ -104,9 +131,82 @@ class Follower:
                 await self._mind_limits()
                 await self._wait()
 
+    # ---- a line, while the coroutine waits -----------------------------------------------------------
+
+    def look(self) -> m.RunReport | None:
+        """Something in the run's directory has changed. What the answer reports is to be sent, and `reported`
+        called with the receipt; whatever is not an ordinary line is left to the coroutine."""
+        if not self._waits or self._news.is_set():
+            self._news.set()
+            return None
+        try:
+            return self._look()
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    def _look(self) -> m.RunReport | None:
+        batch = self._reader.read()
+        if batch.cut or batch.more or not batch.frames:
+            self._unread = batch
+            self._news.set()
+            return None
+        self._limiter.heard()
+        state, facts = self._decode(batch.frames)
+        end = batch.frames[-1].end
+        if not self._has_to_be_reported(end, facts):
+            self._state = state
+            self._settle()
+            return None
+        self._travelling = Travelling(end, state)
+        return self._report_of(end, state, facts)
+
+    def reported(self, receipt: m.Receipt) -> None:
+        """What `look` told was committed, or not taken."""
+        if self._travelling is None:
+            return
+        (end, state), self._travelling = self._travelling, None
+        try:
+            self._received(receipt, end, state)
+            self._settle()
+        except Exception as error:
+            self._fail(error)
+        if self._woken:
+            self._woken = False
+            self._news.set()
+
+    def _settle(self) -> None:
+        """Wake the coroutine if anything follows from the state that we have now."""
+        told, sent = self._attempt.input, self._attempt.input.sent
+        self._limiter.wait_for_person(bool(self._harness.waits(self._state, sent)))
+        if (
+            told.has_to_speak(self._state)
+            or (not self._closing and self._harness.is_over(self._state, sent))
+            or self.offset - self._saved > SAVE_EVERY_BYTES
+            or not self._limiter.allows(self._reader.read_to + self._err_size)
+            or os.access(self._exit, os.F_OK)
+        ):
+            self._news.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._broken = error
+        self._news.set()
+
     # ---- frames --------------------------------------------------------------------------------------
 
     async def _take(self, frames: Sequence[process.Frame]) -> None:
+        state, facts = self._decode(frames)
+        if self._has_to_be_reported(frames[-1].end, facts):
+            await self._report(frames[-1].end, state, facts)
+        else:
+            self._state = state
+        await self._speak()
+
+    def _has_to_be_reported(self, end: int, facts: Sequence[e.RunFact]) -> bool:
+        """If not, the state travels with the next fact. Decoded again after a crash it is the same."""
+        return bool(facts) or end - self.offset > HOLD_BACK_BYTES
+
+    def _decode(self, frames: Sequence[process.Frame]) -> tuple[Any, Sequence[e.RunFact]]:
         state = self._state
         facts: list[e.RunFact] = []
         partials: list[Partial] = []
@@ -124,12 +224,7 @@ class Follower:
             facts = _join_said(facts)
         if partials:
             self._attempt.context.reporter.mention(self._attempt.about, partials)
-        if facts or frames[-1].end - self.offset > HOLD_BACK_BYTES:
-            await self._report(frames[-1].end, state, facts)
-        else:
-            # Nothing to record: it travels with the next fact. Decoded again after a crash it is the same.
-            self._state = state
-        await self._speak()
+        return state, facts
 
     async def _speak(self) -> None:
         """After every committed state and every wake-up: tell the agent what it is due, then see whether it
@@ -144,18 +239,23 @@ class Follower:
             await anyio.to_thread.run_sync(close_stdin, self._process)
 
     async def _report(self, end: int, state: Any, facts: Sequence[e.RunFact]) -> None:
+        report = self._report_of(end, state, facts)
+        self._received(await self._attempt.context.reporter.report(report), end, state)
+        await self._save()
+
+    def _report_of(self, end: int, state: Any, facts: Sequence[e.RunFact]) -> m.RunReport:
         order = self._attempt.order
-        encoded = msgspec.json.encode(state)
-        receipt = await self._attempt.context.reporter.report(
-            m.RunReport(
-                run_id=order.run_id,
-                fence=order.fence,
-                from_offset=self.offset,
-                offset=end,
-                state=encoded,
-                events=tuple(facts),
-            )
+        return m.RunReport(
+            run_id=order.run_id,
+            fence=order.fence,
+            from_offset=self.offset,
+            offset=end,
+            state=msgspec.json.encode(state),
+            events=tuple(facts),
         )
+
+    def _received(self, receipt: m.Receipt, end: int, state: Any) -> None:
+        """Raises Dropped."""
         reach("spool.reported")
         if receipt.verdict == "refused":
             raise Dropped
@@ -164,8 +264,11 @@ class Follower:
             self.offset, self._state = receipt.offset, self._restore(receipt.state)
             self._reader.close()
             self._reader = self._read_from(receipt.offset)
+            self._news.set()  # what stands there already wakes nobody
             return
         self.offset, self._state = end, state
+
+    async def _save(self) -> None:
         if self.offset - self._saved > SAVE_EVERY_BYTES:
             self._saved = await anyio.to_thread.run_sync(self._archive.save, self.offset)
 
@@ -239,7 +342,9 @@ class Follower:
         if not self._alarm.is_set:
             # What is next to be checked only moves away from us while it is set.
             self._alarm.ring_after(min(NET_S, self._limiter.next_check_s()))
+        self._waits = True
         await self._news.wait()
+        self._waits = False
 
     def _notice(self, kind: str, text: str) -> e.RunNoticed:
         about = self._attempt.about

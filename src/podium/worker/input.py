@@ -7,6 +7,7 @@ server, which repeats it until it is reported as delivered.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import anyio.to_thread
@@ -51,9 +52,15 @@ class AgentInput:
         return tuple(self._said.values())
 
     @property
-    def sent(self) -> frozenset[str]:
+    def sent(self) -> Collection[str]:
         """The keys of every line in the input."""
-        return frozenset(self._sent or ())
+        return self._sent or ()
+
+    def has_to_speak(self, state: Any) -> bool:
+        """Whether `speak` would do anything now."""
+        if self._sent is None or self._said or self._replies or self._going_on:
+            return True
+        return any(line.key not in self._sent for line in self._harness.due(state))
 
     async def speak(self, state: Any, *, closing: bool) -> list[e.RunFact]:
         """Write what can be written now; returns what was delivered by it. `closing`: the end of the input

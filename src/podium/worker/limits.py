@@ -4,6 +4,7 @@ stopped, so that a restart in between does not mistake the killed agent for a lo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from podium.kernel.clock import Clock
 from podium.kernel.nouns import Limits, Reason
@@ -33,6 +34,10 @@ class Limiter:
     def heard(self) -> None:
         """The agent has written something."""
         self._heard = self._clock.monotonic()
+
+    def allows(self, output_bytes: int) -> bool:
+        """So much output; or it was too much already."""
+        return output_bytes <= self._limits.output_bytes or self._noted
 
     def check(self, output_bytes: int) -> bool:
         """Whether a limit is reached now, noted the first time; True only that time."""
@@ -73,11 +78,11 @@ class Limiter:
 
 
 class Alarm:
-    """Sets an event after a while. One that rings early costs a look; a timer for each line of an agent cost
+    """Calls after a while. One that rings early costs a look; a timer for each line of an agent cost
     more than its decoding (measured)."""
 
-    def __init__(self, event: asyncio.Event) -> None:
-        self._event = event
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._called = ring
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -99,4 +104,4 @@ class Alarm:
 
     def _ring(self) -> None:
         self._timer = None
-        self._event.set()
+        self._called()

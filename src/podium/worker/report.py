@@ -19,6 +19,8 @@ from podium.worker.trouble import Trouble
 
 log = logging.getLogger("podium.worker")
 MAX_REPORTS = 512
+MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+"""Of agents in one message: in its worst form, six times as long, it still fits on the bus."""
 RETRY_S = 0.2
 MAX_PARTIALS = 256
 PARTIAL_TIMEOUT_S = 2.0
@@ -30,7 +32,7 @@ class Reporter:
     def __init__(self, bus: WorkerBus, worker_id: WorkerId) -> None:
         self._bus = bus
         self._worker_id = worker_id
-        self._waiting: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]] = []
+        self._waiting: deque[tuple[m.RunReport, asyncio.Future[m.Receipt]]] = deque()
         self._filled = asyncio.Event()
         self._partials: deque[m.Partials] = deque(maxlen=MAX_PARTIALS)
         self._spoken = asyncio.Event()
@@ -79,18 +81,26 @@ class Reporter:
         """Send until cancelled."""
         while True:
             await self._filled.wait()
-            batch = self._waiting[:MAX_REPORTS]
-            del self._waiting[:MAX_REPORTS]
+            batch = self._next_batch()
             if not self._waiting:
                 self._filled.clear()
-            for (_, future), receipt in zip(batch, await self._send(batch), strict=True):
+            receipts = await self.send([report for report, _ in batch])
+            for (_, future), receipt in zip(batch, receipts, strict=True):
                 if not future.done():
                     future.set_result(receipt)
 
-    async def _send(
-        self, batch: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]]
-    ) -> tuple[m.Receipt, ...]:
-        message = m.Reports(worker_id=self._worker_id, reports=tuple(report for report, _ in batch))
+    def _next_batch(self) -> list[tuple[m.RunReport, asyncio.Future[m.Receipt]]]:
+        batch: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]] = []
+        size = 0
+        while self._waiting and len(batch) < MAX_REPORTS and size < MAX_OUTPUT_BYTES:
+            report, future = self._waiting.popleft()
+            batch.append((report, future))
+            size += report.offset - report.from_offset
+        return batch
+
+    async def send(self, reports: Sequence[m.RunReport]) -> tuple[m.Receipt, ...]:
+        """A receipt for each, once the server has committed or refused them, however long it is away."""
+        message = m.Reports(worker_id=self._worker_id, reports=tuple(reports))
         while True:
             try:
                 answer = await self._bus.ask(message)

@@ -1,4 +1,4 @@
-"""Wakes a run's follower when something in its directory changes. One watch for the whole worker.
+"""Looks after the lines of all agents of a worker: one watch, a round of reading, a message to the server.
 
 Between two looks there is a pause that grows with how much happens: what came meanwhile is read, reported and
 committed together. A commit and its wake-ups cost about 0.3 ms, each further line in it a tenth of that
@@ -8,10 +8,12 @@ committed together. A commit and its wake-ups cost about 0.3 ms, each further li
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
+from podium.bus.messages import Receipt, RunReport
 from podium.process.base import Watch
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.0005, 0.020
@@ -19,37 +21,65 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.0005, 0.020
 PAUSE_S = 0.001
 AT_CHANGES_PER_S = 2_000.0
 MEMORY_S = 1.0
+MESSAGE_BYTES = 1024 * 1024
+"""Of output in one message; more is sent in further ones."""
+
+Send = Callable[[Sequence[RunReport]], Awaitable[tuple[Receipt, ...]]]
+
+
+class Follows(Protocol):
+    """Who follows a run. Neither call may raise."""
+
+    def look(self) -> RunReport | None:
+        """Something has changed: what there is to report, if that is all there is to do."""
+        ...
+
+    def reported(self, receipt: Receipt) -> None:
+        """What became of it."""
+        ...
 
 
 class Watching:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._news: dict[Path, asyncio.Event] = {}
+        self._followers: dict[Path, Follows] = {}
         self._rate = 0.0
         self._looked_at = 0.0
 
-    async def run(self) -> None:
-        """Pass changes on until cancelled."""
+    async def run(self, send: Send) -> None:
+        """One round after another until cancelled. While the server is away `send` waits, and nothing is
+        read: the output stays where it is."""
         while True:
             changed = await self._watch.changed()
-            for directory in changed:
-                news = self._news.get(directory)
-                if news is not None:
-                    news.set()
+            await self._round([one for path in changed if (one := self._followers.get(path))], send)
             pause_s = self._pause_s(len(changed), asyncio.get_running_loop().time())
             if pause_s > MIN_PAUSE_S:
                 await asyncio.sleep(pause_s)
 
+    async def _round(self, followers: Iterable[Follows], send: Send) -> None:
+        told: list[tuple[Follows, RunReport]] = []
+        size = 0
+        for follower in followers:
+            report = follower.look()
+            if report is not None:
+                told.append((follower, report))
+                size += report.offset - report.from_offset
+            if size >= MESSAGE_BYTES:
+                await _report(told, send)
+                told, size = [], 0
+        if told:
+            await _report(told, send)
+
     @contextmanager
-    def watched(self, directory: Path, news: asyncio.Event) -> Iterator[None]:
-        """Set `news` at every change below. What happened before is not told: read first, then wait."""
-        self._news[directory] = news
+    def watched(self, directory: Path, follower: Follows) -> Iterator[None]:
+        """Have `follower` look at every change below. What happened before is not told: read first."""
+        self._followers[directory] = follower
         self._watch.add(directory)
         try:
             yield
         finally:
             self._watch.remove(directory)
-            del self._news[directory]
+            del self._followers[directory]
 
     def close(self) -> None:
         self._watch.close()
@@ -60,3 +90,9 @@ class Watching:
         # A burst after silence is not a rate: it is spread over the time that the memory reaches back.
         self._rate += (changes / passed - self._rate) * min(1.0, passed / MEMORY_S)
         return min(MAX_PAUSE_S, PAUSE_S * (self._rate / AT_CHANGES_PER_S) ** 3)
+
+
+async def _report(told: Sequence[tuple[Follows, RunReport]], send: Send) -> None:
+    receipts = await send([report for _, report in told])
+    for (follower, _), receipt in zip(told, receipts, strict=True):
+        follower.reported(receipt)

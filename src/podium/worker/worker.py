@@ -49,7 +49,7 @@ class Worker:
         await finish_removals(self._context)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            tasks.start_soon(self._context.watching.run)
+            tasks.start_soon(self._context.watching.run, self._context.reporter.send)
             tasks.start_soon(self._context.reporter.run)
             tasks.start_soon(self._context.reporter.run_partials)
             tasks.start_soon(self._renew_forever)
