@@ -147,6 +147,8 @@ async def test_when_the_holder_is_killed_the_agent_sees_the_end_of_its_input(run
     holder, agent = runs.held(run)
     assert signal_process(holder, signal.SIGKILL)
     assert await wait_gone(agent, LIMIT_S)
+    # Its files are closed before it has ended altogether.
+    assert await wait_gone(holder, LIMIT_S)
     assert runs.output(run) == b"up\nbye\n"
     assert probe(run) == Vanished()
 
