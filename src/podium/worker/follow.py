@@ -75,9 +75,9 @@ class Follower:
         )
         # Asked for at every line of every agent: as text, because making a Path costs more than the question.
         self._exit = str(self._process / layout.EXIT)
-        self._err = str(self._process / "err")
+        self._out, self._err = str(self._process / "out"), str(self._process / "err")
         self._err_size = 0
-        self._alarm = Alarm(self.wake)
+        self._alarm = Alarm(self._ring)
         self._holder: process.ProcessIdentity | None = None
         self._probed_at = 0.0
         self._waits = False
@@ -174,6 +174,30 @@ class Follower:
         if self._woken:
             self._woken = False
             self._news.set()
+
+    def _ring(self) -> None:
+        """For as long as NET_S nothing but lines has happened. Unless all is as it was, and it nearly always
+        is, the coroutine looks at everything."""
+        try:
+            if self._waits and not self._news.is_set() and self._is_as_it_was():
+                self._set_alarm()
+                return
+        except OSError as error:
+            self._fail(error)
+        self.wake()
+
+    def _is_as_it_was(self) -> bool:
+        if self._travelling is not None or self._holder is None or not goes_on(self._process, self._holder):
+            return False
+        self._probed_at = self._attempt.context.clock.monotonic()
+        self._err_size = _size(self._err)
+        read_to = self._reader.read_to
+        return (
+            _size(self._out) == read_to
+            and not self._attempt.input.has_to_speak(self._state)
+            and self._limiter.allows(read_to + self._err_size)
+            and not self._limiter.is_due()
+        )
 
     def _settle(self) -> None:
         """Wake the coroutine if anything follows from the state that we have now."""
@@ -340,11 +364,14 @@ class Follower:
 
     async def _wait(self) -> None:
         if not self._alarm.is_set:
-            # What is next to be checked only moves away from us while it is set.
-            self._alarm.ring_after(min(NET_S, self._limiter.next_check_s()))
+            self._set_alarm()
         self._waits = True
         await self._news.wait()
         self._waits = False
+
+    def _set_alarm(self) -> None:
+        """What is next to be checked only moves away from us while it is set."""
+        self._alarm.ring_after(min(NET_S, self._limiter.next_check_s()))
 
     def _notice(self, kind: str, text: str) -> e.RunNoticed:
         about = self._attempt.about

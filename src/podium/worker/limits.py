@@ -71,10 +71,17 @@ class Limiter:
         """How long nothing needs to be checked, seen from now."""
         if self._waits_since is not None:
             return self._limits.idle_s
+        return max(0.01, self._left_s())
+
+    def is_due(self) -> bool:
+        """Whether a limit of time is reached."""
+        return self._waits_since is None and not self._noted and self._left_s() <= 0
+
+    def _left_s(self) -> float:
         now = self._clock.monotonic()
         idle = self._limits.idle_s - (now - self._heard)
         total = self._limits.run_s - (self._already_s + now - self._began)
-        return max(0.01, min(idle, total))
+        return min(idle, total)
 
 
 class Alarm:

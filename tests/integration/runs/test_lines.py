@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import pytest
 from sqlalchemy import update
 
@@ -18,7 +17,7 @@ from podium.process.base import Alive
 from podium.process.probe import probe
 from podium.store import schema
 from podium.testing.rig import Rig
-from tests.support import eventually
+from tests.support import eventually_in_loop
 
 from .test_conversations import until
 from .test_way_of_one_run import log
@@ -74,5 +73,5 @@ async def test_an_agent_whose_run_is_held_under_a_newer_fence_is_stopped_and_say
         assert isinstance(probe(home.process), Alive)
         await set_run(rig, fence=99)
         await anyio.Path(gate).write_text("")
-        await anyio.to_thread.run_sync(eventually, lambda: home.order() is None)
+        await eventually_in_loop(lambda: home.order() is None)
         assert await words(rig) == ["one"]
