@@ -7,7 +7,8 @@ from pathlib import Path
 
 from podium.process.base import Batch, Frame
 
-PIECE = 256 * 1024
+FIRST_PIECE, PIECE = 8 * 1024, 256 * 1024
+"""An ordinary look finds a line or two: room for more costs more than reading them."""
 MAX_LINE = 8 * 1024 * 1024
 MAX_FRAMES = 2000
 MAX_BATCH_BYTES = 1024 * 1024
@@ -65,25 +66,23 @@ class SpoolReader:
         frames: list[Frame] = []
         if not self._open():
             return Batch(frames=(), more=False)
-        size = os.fstat(self._file).st_size
-        self._cut = self._cut or size < self._read_at
-        if self._cut:
-            return Batch(frames=(), more=False, cut=True)
-        room = self._max_bytes
-        while len(frames) < self._max_frames and room > 0:
-            # Never more than there is: room for a whole piece costs more than reading a line.
-            left = size - self._read_at
-            piece = self._unsplit or os.pread(self._file, min(PIECE, room, left), self._read_at)
+        room, wanted, at_end = self._max_bytes, FIRST_PIECE, False
+        while len(frames) < self._max_frames and room > 0 and not (at_end or self._cut):
+            piece, self._unsplit = self._unsplit, b""
             if not piece:
-                break
-            if not self._unsplit:
+                wanted = min(wanted, room)
+                piece = os.pread(self._file, wanted, self._read_at)
+                # What is written from now on is told of by itself.
+                at_end = len(piece) < wanted
+                if not piece:
+                    self._cut = os.fstat(self._file).st_size < self._read_at
                 self._read_at += len(piece)
                 room -= len(piece)
-            self._unsplit = b""
+                wanted = PIECE
             self._split(piece, frames)
-            if not self._unsplit and self._read_at >= size:
-                break  # what was written since is told of by itself: one look less at every line
-        at_end = not self._unsplit and self._read_at >= size
+        if self._cut:
+            return Batch(frames=(), more=False, cut=True)
+        at_end = at_end and not self._unsplit
         if final and at_end and self._length and len(frames) < self._max_frames:
             frames.append(self._finish(newline=0, torn=True))
         return Batch(frames=tuple(frames), more=not at_end or (final and self._length > 0))
