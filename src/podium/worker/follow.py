@@ -366,8 +366,10 @@ class Follower:
         if not self._alarm.is_set:
             self._set_alarm()
         self._waits = True
-        await self._news.wait()
-        self._waits = False
+        try:
+            await self._news.wait()
+        finally:
+            self._waits = False
 
     def _set_alarm(self) -> None:
         """What is next to be checked only moves away from us while it is set."""
