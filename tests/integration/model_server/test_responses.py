@@ -66,9 +66,9 @@ def test_neutral_tools_are_called_as_the_agent_offers_them(server: Server) -> No
     output = ask(server, inline({"calls": calls})).json()["output"]
     patch = "*** Begin Patch\n*** Update File: a\n@@\n-x\n+y\n*** End Patch\n"
     assert [(one["name"], one.get("arguments") or one["input"]) for one in output] == [
-        ("exec_command", '{"cmd": "ls"}'),
+        ("exec_command", '{"cmd": "ls", "yield_time_ms": 30000}'),
         ("apply_patch", patch),
-        ("exec_command", json.dumps({"cmd": "cat 'a b'"})),
+        ("exec_command", json.dumps({"cmd": "cat 'a b'", "yield_time_ms": 30000})),
         ("post", '{"n": 1}'),
     ]
     assert output[3]["namespace"] == "mcp__board"
@@ -79,7 +79,7 @@ def test_an_agent_whose_one_tool_runs_programs_gets_one(server: Server) -> None:
     call = {"tool": "shell", "input": {"command": "ls"}}
     [item] = ask(server, inline({"calls": [call]}), tools=[PROGRAM]).json()["output"]
     assert (item["type"], item["name"]) == ("custom_tool_call", "exec")
-    assert item["input"] == 'text(await tools.exec_command({"cmd": "ls"}));\n'
+    assert item["input"] == 'text(await tools.exec_command({"cmd": "ls", "yield_time_ms": 30000}));\n'
 
 
 def test_a_stream_ends_with_the_plain_answer(server: Server) -> None:

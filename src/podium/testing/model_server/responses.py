@@ -14,6 +14,9 @@ Data = dict[str, Any]
 
 SHELLS = {"exec_command": "cmd", "shell_command": "command"}
 """Tool that runs a shell line → its field for the line."""
+YIELD_TIME_MS = 30_000
+"""How long a command is waited for: as long as Codex allows. By itself it goes on after 10 s, and a slow
+command would end with the turn."""
 PLAIN_SPACE = "functions"
 """The namespace of tools that are called by their bare names."""
 SPAWNING = ("spawn_agent", "collaboration__spawn_agent")
@@ -190,10 +193,7 @@ def _call(call: Call, tools: dict[tuple[str, str], str]) -> Data:
         return {"type": "custom_tool_call", "name": "apply_patch", "input": patch}
     for name, field in SHELLS.items() if command is not None else ():
         if ("", name) in tools:
-            more = {
-                key: value for key, value in call.input.items() if call.tool == "shell" and key != "command"
-            }
-            return _function("", name, {field: command, **more})
+            return _function("", name, {field: command, **_further(call, name)})
     if command is not None and ("", "shell") in tools:
         return _function("", "shell", {"command": ["bash", "-c", command]})
     if call.tool == "agent" and (TEAM, "spawn_agent") in tools:
@@ -205,6 +205,13 @@ def _call(call: Call, tools: dict[tuple[str, str], str]) -> Data:
     if call.tool == "agent":
         return _agent(call, tools)
     return _own(call, tools)
+
+
+def _further(call: Call, name: str) -> Data:
+    """Fields of a shell call besides its line."""
+    waits = {"yield_time_ms": YIELD_TIME_MS} if name == "exec_command" else {}
+    given = {key: value for key, value in call.input.items() if call.tool == "shell" and key != "command"}
+    return waits | given
 
 
 def _names(tools: dict[tuple[str, str], str]) -> list[str]:
@@ -251,8 +258,8 @@ def _code(call: Call) -> str:
     if patch is not None:
         name, given = "apply_patch", json.dumps(patch)
     elif command is not None:
-        more = {key: value for key, value in call.input.items() if call.tool == "shell" and key != "command"}
-        name, given = "exec_command", json.dumps({"cmd": command, **more})
+        name = "exec_command"
+        given = json.dumps({"cmd": command, **_further(call, name)})
     elif call.tool == "mcp":
         name = f"mcp__{call.input.get('server', '')}__{call.input.get('tool', '')}"
         given = json.dumps(call.input.get("input", {}))
