@@ -16,7 +16,7 @@ from podium.kernel.states import RUN_HELD, RunState
 from podium.store import schema
 from podium.store.unit import Unit
 
-_runs = schema.runs
+_runs, _positions = schema.runs, schema.positions
 _HELD = {str(state) for state in RUN_HELD}
 _MOVING = frozenset(
     {
@@ -24,11 +24,20 @@ _MOVING = frozenset(
         e.RunPaused, e.RunContinued, e.InquiryDelivered, e.MessageDelivered, e.MessageUndelivered,
     }
 )  # fmt: skip
-_ADVANCE = "UPDATE runs SET out_offset = ?, decoder = ?, last_output_at = ? WHERE id = ? AND fence = ?"
+_ADVANCE = """
+INSERT INTO positions (out_offset, decoder, last_output_at, run_id) VALUES (?, ?, ?, ?)
+ON CONFLICT (run_id) DO UPDATE SET
+    out_offset = excluded.out_offset, decoder = excluded.decoder, last_output_at = excluded.last_output_at
+"""
 # Built once; the list of ids expands when it is executed, on every database.
-_POSITIONS = select(
-    _runs.c.id, _runs.c.fence, _runs.c.state, _runs.c.worker_id, _runs.c.out_offset, _runs.c.decoder
-).where(_runs.c.id.in_(bindparam("b_ids", expanding=True)))
+_POSITIONS = (
+    select(
+        _runs.c.id, _runs.c.fence, _runs.c.state, _runs.c.worker_id,
+        _positions.c.out_offset, _positions.c.decoder,
+    )
+    .outerjoin(_positions, _positions.c.run_id == _runs.c.id)
+    .where(_runs.c.id.in_(bindparam("b_ids", expanding=True)))
+)  # fmt: skip
 _NOT_HELD: tuple[int | None, int, bytes] = (None, 0, b"")
 _RANK = {
     RunState.LEASED: 0,
@@ -50,7 +59,7 @@ def ingest(
 ) -> tuple[tuple[Receipt, ...], list[RunId]]:
     """One receipt for each report, in order, and the runs for which an answer is ready at once. Nothing of a
     refused or misplaced report is kept."""
-    known = _positions(unit, worker, reports)
+    known = _held_by(unit, worker, reports)
     by = f"worker:{worker}"
     receipts, advances, ready = [], [], []
     for report in reports:
@@ -67,7 +76,7 @@ def ingest(
         if report.offset > offset:
             offset = report.offset
             known[run_id] = fence, offset, report.state
-            advances.append((offset, report.state, unit.at, run_id, fence))
+            advances.append((offset, report.state, unit.at, run_id))
         receipts.append(Receipt(run_id=run_id, verdict="taken", offset=offset))
     if advances:
         unit.execute_many(_ADVANCE, advances)
@@ -141,14 +150,14 @@ def _catch_up(unit: Unit, present: RunState, event: e.RunFact, *, by: str) -> No
         unit.record(e.RunStarting(task_id=event.task_id, run_id=event.run_id), by=by)
 
 
-def _positions(
+def _held_by(
     unit: Unit, worker: WorkerId, reports: Sequence[RunReport]
 ) -> dict[str, tuple[int | None, int, bytes]]:
     """Of each run that the worker holds: its fence, its offset, its decoder's state."""
     run_ids = list({report.run_id for report in reports})
     rows = unit.connection.execute(_POSITIONS, {"b_ids": run_ids}).all()
     return {
-        run_id: (fence, offset, decoder)
+        run_id: (fence, offset or 0, decoder or b"")
         for run_id, fence, state, holder, offset, decoder in rows
         if holder == worker and state in _HELD
     }

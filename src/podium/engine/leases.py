@@ -104,13 +104,14 @@ def _mine(unit: Unit, worker: WorkerId, held: Held) -> Run | None:
 
 
 def _resume_of(unit: Unit, run: Run) -> Resume:
-    runs = schema.runs
-    row = unit.connection.execute(select(runs.c.out_offset, runs.c.decoder).where(runs.c.id == run.id)).one()
+    positions = schema.positions
+    query = select(positions.c.out_offset, positions.c.decoder).where(positions.c.run_id == run.id)
+    row = unit.connection.execute(query).first()
     return Resume(
         run_id=run.id,
         fence=run.fence,
-        offset=row.out_offset,
-        state=bytes(row.decoder),
+        offset=0 if row is None else row.out_offset,
+        state=b"" if row is None else bytes(row.decoder),
         phase=str(run.state.word),
         cancelled=run.cancel is not None,
         pending=pending_of(unit.connection, [run.id]).get(run.id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, to: str = "head") -> None:
     """Run the missing migrations in the transaction that the caller has begun and will commit: afterwards the
     schema is old or new, never between.
 
@@ -18,4 +18,4 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "podium.store:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

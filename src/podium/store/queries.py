@@ -234,11 +234,16 @@ def run_facts(
 ) -> tuple[bytes, int, str | None]:
     """(doc, committed output offset, time of the last output) of a run."""
     table = schema.runs
-    query = select(table.c.doc, table.c.out_offset, table.c.last_output_at).where(table.c.id == run_id)
+    position = schema.positions
+    query = (
+        select(table.c.doc, position.c.out_offset, position.c.last_output_at)
+        .outerjoin(position, position.c.run_id == table.c.id)
+        .where(table.c.id == run_id)
+    )
     row = connection.execute(narrow(query, table, scope)).first()
     if row is None:
         raise NotFound(f"there is no run {run_id[:80]}", hint="list them with: podium runs list")
-    return bytes(row[0]), int(row[1]), row[2]
+    return bytes(row[0]), row[1] or 0, row[2]
 
 
 def queue_position(connection: Connection, run_id: str) -> tuple[int, int]:

@@ -287,8 +287,6 @@ class Unit:
         if original is None:
             if isinstance(noun, Task):
                 values["prompt"] = self._loaded.get("prompt:" + noun.id, "")
-            elif isinstance(noun, Run):
-                values |= {"out_offset": 0, "decoder": b""}
             self._put(table, id=noun.id, **values)
             return
         self.wrote = True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Table, update
 
 from podium.engine.commands import OpenTask
 from podium.kernel import events as e
@@ -50,14 +50,14 @@ async def words(rig: Rig) -> list[str]:
     return [word for event in await log(rig) if isinstance(event, e.RunSaid) for word in event.text.split()]
 
 
-async def set_run(rig: Rig, **values: object) -> None:
-    await rig.store.writer.run(lambda unit: unit.execute(update(schema.runs).values(values)))
+async def set_all(rig: Rig, table: Table, **values: object) -> None:
+    await rig.store.writer.run(lambda unit: unit.execute(update(table).values(values)))
 
 
 async def test_a_server_that_stands_further_back_is_told_again_from_there(tmp_path: Path, gate: Path) -> None:
     async with Rig(tmp_path / "home").running() as rig:
         task = await says_two_words(rig, gate)
-        await set_run(rig, out_offset=0, decoder=b"")
+        await set_all(rig, schema.positions, out_offset=0, decoder=b"")
         await anyio.Path(gate).write_text("")
         assert (await rig.ended(task.id)).state.word is TaskState.DONE
         assert await words(rig) == ["one", "one", "two"]
@@ -71,7 +71,7 @@ async def test_an_agent_whose_run_is_held_under_a_newer_fence_is_stopped_and_say
         run = await rig.run_of(task.id)
         home = rig.worker_home.run(run.id)
         assert isinstance(probe(home.process), Alive)
-        await set_run(rig, fence=99)
+        await set_all(rig, schema.runs, fence=99)
         await anyio.Path(gate).write_text("")
         await eventually_in_loop(lambda: home.order() is None)
         assert await words(rig) == ["one"]

@@ -19,6 +19,7 @@ from podium.store.artifacts import Artifacts
 from podium.store.backup import back_up
 from podium.store.database import Database, database_at
 from podium.store.idempotency import Answer, key_of, once
+from podium.store.migrate import upgrade
 from podium.store.schema import HEAD, metadata
 from podium.store.store import Store
 from podium.store.unit import Unit
@@ -88,6 +89,34 @@ async def test_a_migration_that_breaks_off_anywhere_leaves_nothing_and_is_done_b
             event.remove(Engine, "before_cursor_execute", count)
     assert {table.name for table in metadata.sorted_tables} < tables_of(opened)
     assert fatal > 30
+    if url is not None:
+        request.getfixturevalue("databases").drop(url)
+
+
+async def test_where_the_output_of_runs_is_committed_to_is_moved_into_a_table_of_its_own(
+    tmp_path, database, request
+):
+    url = request.getfixturevalue("databases").make(migrated=False) if database == "postgresql" else None
+    engine = database_at(tmp_path, url).writing_engine()
+    insert = text(
+        "INSERT INTO runs"
+        " (id, task_id, state, fence, priority, open, out_offset, decoder, last_output_at, doc) VALUES"
+        " (:id, 'task_a', 'running', 1, 0, 1, :offset, :decoder, :at, :doc)"
+    )
+    said = {"id": "run_said", "offset": 70, "decoder": b"\x00state", "at": "2026-11-28", "doc": b"{}"}
+    mute = {"id": "run_mute", "offset": 0, "decoder": b"", "at": None, "doc": b"{}"}
+    try:
+        with engine.connect() as connection, connection.begin():
+            upgrade(connection, to="0003")
+            connection.execute(insert, [said, mute])
+            upgrade(connection)
+            rows = connection.execute(text("SELECT * FROM positions")).all()
+            assert [(*row[:2], bytes(row[2]), row[3]) for row in rows] == [
+                ("run_said", 70, b"\x00state", "2026-11-28")
+            ]
+            assert connection.execute(text("SELECT count(*) FROM runs")).scalar_one() == 2
+    finally:
+        engine.dispose()
     if url is not None:
         request.getfixturevalue("databases").drop(url)
 

@@ -110,8 +110,8 @@ async def test_it_is_refused_while_a_server_has_the_home_or_its_database_or_runs
     await store.writer.run(
         lambda unit: unit.execute(
             transfer.schema.runs.insert().values(
-                id="run_1", task_id="task_1", state="running", fence=1, priority=0, open=1, out_offset=0,
-                decoder=b"", doc=b"{}",
+                id="run_1", task_id="task_1", state="running", fence=1, priority=0, open=1,
+                doc=b"{}",
             )
         )
     )  # fmt: skip
