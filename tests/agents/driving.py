@@ -215,3 +215,10 @@ def playing(*turns: dict[str, Any], words: str = "Do it.") -> str:
 
 def shell(command: str) -> dict[str, Any]:
     return {"tool": "shell", "input": {"command": command}}
+
+
+def escalated(command: str) -> dict[str, Any]:
+    """Asks to leave Codex's sandbox. What writes has to, under `ask`: allowed or not, it runs in the sandbox
+    first, which is read-only, and outside only when it has failed there in an instant."""
+    given = {"command": command, "sandbox_permissions": "require_escalated", "justification": "It must be."}
+    return {"tool": "shell", "input": given}

@@ -14,7 +14,7 @@ from podium.kernel.inquiry import Decision
 from podium.kernel.nouns import Agent, Check, Permissions, Task
 from podium.kernel.states import InquiryState, TaskState
 from podium.testing.rig import Rig
-from tests.agents.driving import playing, shell
+from tests.agents.driving import escalated, playing, shell
 from tests.agents.test_through_the_worker import log
 from tests.integration.runs.test_conversations import an_open_one, answer, inquiries, kill_holder
 
@@ -23,7 +23,13 @@ ENDS_WITHIN_S = 240.0
 """24 programs start on two cores, each of several hundred MB."""
 MANY = 12
 MADE = Check(name="made", argv=("test", "-s", "made.txt"))
-MAKE = shell("echo made > made.txt")
+COMMAND = "echo made > made.txt"
+MAKE: dict[str, dict[str, Any]] = {
+    "claude": {"calls": [shell(COMMAND)]},
+    "codex": {"calls": [escalated(COMMAND)]},
+}
+"""The turn in which an agent that has to ask makes what is checked."""
+SAY: dict[str, Any] = {"say": "Made."}
 
 
 async def agents(rig: Rig, claude: Path, codex: Path, permissions: Permissions) -> None:
@@ -35,7 +41,7 @@ async def agents(rig: Rig, claude: Path, codex: Path, permissions: Permissions) 
 
 
 async def making(rig: Rig, name: str, repository: Path, *turns: dict[str, Any]) -> Task:
-    prompt = playing(*(turns or ({"calls": [MAKE]}, {"say": "Made."})))
+    prompt = playing(*(turns or (MAKE[name], SAY)))
     return await rig.open(OpenTask(prompt=prompt, agent=name, repository=str(repository), checks=(MADE,)))
 
 
@@ -73,11 +79,10 @@ async def test_a_denied_command_is_not_run_by_either(
 async def test_the_death_of_a_holder_while_it_asks_loses_and_doubles_nothing(
     tmp_path, repository, claude, codex_program, users, name
 ):
-    make: dict[str, Any] = {"calls": [MAKE]}
-    made: dict[str, Any] = {"say": "Made."}
+    make = MAKE[name]
     # Claude is told that it may not, and says so. Codex ends with its input; whether it has written its call
     # down by then, or even asked the model once more, only the machine knows: so it makes it thrice.
-    turns = (make, {"say": "I may not."}, make, made) if name == "claude" else (make, make, make, made)
+    turns = (make, {"say": "I may not."}, make, SAY) if name == "claude" else (make, make, make, SAY)
     async with Rig(tmp_path / "home").running() as rig:
         await agents(rig, claude, codex_program, Permissions.ASK)
         task = await making(rig, name, repository, *turns)
@@ -99,7 +104,10 @@ async def test_twelve_of_each_work_at_once_and_all_complete(
 ):
     async with Rig(tmp_path / "home", capacity=2 * MANY).running() as rig:
         await agents(rig, claude, codex_program, Permissions.FULL)
-        tasks = [await making(rig, name, repository) for _ in range(MANY) for name in ("claude", "codex")]
+        turns = ({"calls": [shell(COMMAND)]}, SAY)  # with `full` nothing is asked
+        tasks = [
+            await making(rig, name, repository, *turns) for _ in range(MANY) for name in ("claude", "codex")
+        ]
         ended = [await rig.ended(task.id, timeout_s=ENDS_WITHIN_S) for task in tasks]
         started = [event for event in await log(rig) if isinstance(event, e.RunStarted)]
     assert [task.state.word for task in ended] == [TaskState.DONE] * (2 * MANY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,15 +13,10 @@ from podium.kernel.inquiry import Decision, EffectKind
 from podium.kernel.nouns import Permissions
 from podium.local.sandboxes import sandbox_of
 from tests.agents.codex_driving import CodexBench
-from tests.agents.driving import playing, shell
+from tests.agents.driving import escalated, playing, shell
 from tests.agents.test_codex import CLASSIC, write
 
 pytestmark = pytest.mark.timeout(900)  # the first test may have to install the CLI
-
-
-def escalated(command: str) -> dict[str, Any]:
-    given = {"command": command, "sandbox_permissions": "require_escalated", "justification": "It must be."}
-    return {"tool": "shell", "input": given}
 
 
 @pytest.mark.parametrize("decision", list(Decision))

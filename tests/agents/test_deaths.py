@@ -20,7 +20,7 @@ from podium.process.probe import probe
 from podium.store import schema
 from podium.testing.rig import Rig
 from tests.agents.gate import Gate
-from tests.agents.test_both import MAKE, agents, making
+from tests.agents.test_both import MAKE, SAY, agents, making
 from tests.agents.test_conversation import say
 from tests.agents.test_through_the_worker import log
 from tests.integration.runs.test_conversations import answer, inquiries, rows
@@ -31,7 +31,7 @@ ENDS_WITHIN_S = 120.0
 # Whether a program had written its last call down before it was killed, only the machine knows: what it then
 # does again changes nothing. Claude Code goes on to the end of its turn when its input has ended, everything
 # refused; the second half is what it then does in its next run.
-TURNS = (*({"calls": [MAKE]},) * 4, {"say": "Made."}) * 2
+TURNS = {name: (*(make,) * 4, SAY) * 2 for name, make in MAKE.items()}
 
 
 def told(kind: type) -> Callable[[list[e.Event]], bool]:
@@ -89,7 +89,7 @@ async def test_nothing_is_lost_or_doubled(
     reached = PHASES[phase]
     async with Rig(tmp_path / "home").running() as rig:
         await agents(rig, claude, codex_program, Permissions.ASK)
-        task = await making(rig, name, repository, *TURNS)
+        task = await making(rig, name, repository, *TURNS[name])
         await carry_on(rig, task, reached)
         if victim != "server and worker":
             await kill(rig, task, victim)
@@ -159,7 +159,7 @@ async def test_a_message_sent_before_a_restart_is_heard_once(
 ) -> None:
     async with Rig(tmp_path / "home").running() as rig:
         await agents(rig, claude, codex_program, Permissions.ASK)
-        task = await making(rig, name, repository, *TURNS)
+        task = await making(rig, name, repository, *TURNS[name])
         with anyio.fail_after(ENDS_WITHIN_S):
             while not await inquiries(rig):
                 await rig.store.ring.wait(rig.store.ring.last_seq, 0.2)
