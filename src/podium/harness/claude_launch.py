@@ -137,14 +137,25 @@ def _records(folder: Path, conversation: str) -> list[Path]:
     return list(folder.glob(f"projects/*/{conversation}.jsonl"))
 
 
+def _is_of_queue(line: bytes) -> bool:
+    """A note that a message waits for its turn, or has just been taken from there: the conversation has it
+    with the line after that."""
+    return (json_object(line) or {}).get("type") == "queue-operation"
+
+
 def _on_record_already(request: LaunchRequest, folder: Path, conversation: str) -> tuple[MessageId, ...]:
     """Messages that the conversation holds: the program would pass over a second copy without a word."""
     if not request.said:
         return ()
-    text = "".join(
-        path.read_text(encoding="utf-8", errors="replace") for path in _records(folder, conversation)
-    )
-    return tuple(said.id for said in request.said if f'"{uuid_of(said.id)}"' in text)
+    wanted = {said.id: f'"{uuid_of(said.id)}"'.encode() for said in request.said}
+    held = {
+        message_id
+        for path in _records(folder, conversation)
+        for line in _lines(path)
+        for message_id, word in wanted.items()
+        if word in line and not _is_of_queue(line)
+    }
+    return tuple(message_id for message_id in wanted if message_id in held)
 
 
 def _login(request: LaunchRequest) -> tuple[Path, dict[str, str]]:

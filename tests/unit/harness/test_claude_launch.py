@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from podium.harness.base import About, LaunchPlan, LaunchRequest
+from podium.harness.base import About, LaunchPlan, LaunchRequest, Said
 from podium.harness.claude_code import ClaudeCode
 from podium.kernel.errors import InvalidRequest, NotFound
-from podium.kernel.ids import RunId, TaskId
+from podium.kernel.ids import IdMaker, MessageId, RunId, TaskId
 from podium.kernel.nouns import Agent, Check, Permissions
+from podium.kernel.session import Mode, uuid_of
+from podium.process.clock import SystemClock
 
 ABOUT = About(task_id=TaskId("task_1"), run_id=RunId("run_1"))
 SESSION = "5f3f2d6e-7a53-4d0c-9a43-1d6b4b1c2a11"
@@ -36,10 +39,10 @@ class Machine:
             "SECRET": "s3cret",
         }
 
-    def knows(self, session: str) -> None:
+    def knows(self, session: str, *lines: dict[str, Any]) -> None:
         record = self.config / "projects" / "-some-where" / f"{session}.jsonl"
         record.parent.mkdir(parents=True)
-        record.write_text('{"type": "user"}\n')
+        record.write_text("".join(f"{json.dumps(line)}\n" for line in ({"type": "user"}, *lines)))
 
     def launch(
         self,
@@ -48,6 +51,7 @@ class Machine:
         session: str | None = None,
         checks: Any = (),
         attachments: tuple[Path, ...] = (),
+        said: tuple[Said, ...] = (),
         **fields: Any,
     ) -> LaunchPlan:
         request = LaunchRequest(
@@ -59,6 +63,7 @@ class Machine:
             keep_dir=self.folder,
             conversation_id=session,
             attachments=attachments,
+            said=said,
             checks=tuple(Check(name=f"c{number}", argv=argv) for number, argv in enumerate(checks)),
             environ=self.environ,
         )
@@ -196,3 +201,15 @@ def test_the_interrupt_is_one_line_of_its_control_protocol() -> None:
     assert line is not None
     assert b"\n" not in line
     assert json.loads(line)["request"] == {"subtype": "interrupt"}
+
+
+def test_a_message_counts_as_held_once_the_conversation_has_it_and_not_when_only_the_queue_has(
+    machine: Machine,
+) -> None:
+    ids = IdMaker(SystemClock(), os.urandom)
+    queued, attached, unknown = (MessageId(ids.new("message")) for _ in range(3))
+    removed = {"type": "queue-operation", "operation": "remove", "commandUuid": str(uuid_of(queued))}
+    taken = {"type": "attachment", "attachment": {"source_uuid": str(uuid_of(attached))}}
+    machine.knows(SESSION, removed, taken)
+    said = tuple(Said(id=one, text="This.", mode=Mode.STEER) for one in (queued, attached, unknown))
+    assert machine.launch(session=SESSION, said=said).taken == (attached,)
