@@ -11,7 +11,7 @@ import pytest
 
 from podium.engine.commands import OpenTask
 from podium.kernel import events as e
-from podium.kernel.nouns import Permissions, Task
+from podium.kernel.nouns import Permissions, Run, Task
 from podium.kernel.session import Message, Mode, Session, uuid_of
 from podium.kernel.states import MessageState, TaskState
 from podium.process.base import Exited
@@ -89,14 +89,9 @@ async def test_a_message_that_a_lost_conversation_holds_is_done_with_when_the_ne
 ) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    turns = ({"calls": [shell(f"cat {gate}")]}, {"delay_ms": 3000, "say": "0."}, {"say": "1."})
     async with Rig(tmp_path / "home").running() as rig:
         await agents(rig, claude, codex_program, Permissions.FULL)
-        task = await rig.open(OpenTask(prompt=playing(*turns), agent=name))
-        await until(rig, lambda event: isinstance(event, e.RunToolCalled))
-        sent = await say(rig, task.id, "And this too.", Mode.STEER)
-        await until(rig, lambda event: isinstance(event, e.MessageDelivered))
-        first = await rig.run_of(task.id)
+        task, sent, first = await steered(rig, name, gate)
     # Nobody listens: what the program now says of the message is lost with the run's directory.
     await anyio.Path(gate).write_text("go\n")
     await anyio.to_thread.run_sync(on_record, tmp_path, sent.id)
@@ -121,14 +116,9 @@ async def test_a_message_that_a_lost_run_had_taken_up_is_done_with_by_the_next_o
 ) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    turns = ({"calls": [shell(f"cat {gate}")]}, {"delay_ms": 6000, "say": "0."}, {"say": "1."})
     async with Rig(tmp_path / "home").running() as rig:
         await agents(rig, claude, codex_program, Permissions.FULL)
-        task = await rig.open(OpenTask(prompt=playing(*turns), agent=name))
-        await until(rig, lambda event: isinstance(event, e.RunToolCalled))
-        sent = await say(rig, task.id, "And this too.", Mode.STEER)
-        await until(rig, lambda event: isinstance(event, e.MessageDelivered))
-        first = await rig.run_of(task.id)
+        task, sent, first = await steered(rig, name, gate)
         await anyio.Path(gate).write_text("go\n")
         await until(rig, lambda event: isinstance(event, e.MessageStarted))
         # It says so before it has written it down; killed between the two it would have to be told again.
@@ -144,6 +134,16 @@ async def test_a_message_that_a_lost_run_had_taken_up_is_done_with_by_the_next_o
             *((kind, second) for kind in (*anew, e.MessageStarted, e.MessageCompleted)),
         ]
         await anyio.to_thread.run_sync(once_on_record, tmp_path, "And this too.")
+
+
+async def steered(rig: Rig, name: str, gate: Path) -> tuple[Task, Message, Run]:
+    """A task whose agent waits behind the gate, with a message for it in its input."""
+    turns = ({"calls": [shell(f"cat {gate}")]}, {"delay_ms": 6000, "say": "0."}, {"say": "1."})
+    task = await rig.open(OpenTask(prompt=playing(*turns), agent=name))
+    await until(rig, lambda event: isinstance(event, e.RunToolCalled))
+    sent = await say(rig, task.id, "And this too.", Mode.STEER)
+    await until(rig, lambda event: isinstance(event, e.MessageDelivered))
+    return task, sent, await rig.run_of(task.id)
 
 
 def once_on_record(folder: Path, text: str) -> None:
