@@ -102,14 +102,14 @@ def settle_messages(unit: Unit, run: Run) -> None:
     """After the end of a run: what it was not done with goes to the next run of its task, whose worker finds
     out whether the conversation holds it already. Without one, what it had not taken up was for nobody."""
     task = unit.task(run.task_id)
-    goes_on = task.state.word not in TASK_TERMINAL and task.run_id is not None
+    following = None if task.state.word in TASK_TERMINAL else task.run_id
     for message in _of_run(unit, run.id):
         word = message.state.word
         about: dict[str, Any] = {"task_id": task.id, "message_id": message.id}
         if word in (MessageState.COMPLETED, MessageState.UNDELIVERED):
             continue
-        if goes_on:
-            unit.record(e.MessageRequeued(**{**about, "run_id": task.run_id}), by="engine")
+        if following is not None:
+            unit.record(e.MessageRequeued(run_id=following, **about), by="engine")
         elif word is MessageState.STARTED:
             unit.record(e.MessageCompleted(run_id=run.id, **about), by="engine")
         else:

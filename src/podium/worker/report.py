@@ -19,8 +19,8 @@ from podium.worker.trouble import Trouble
 
 log = logging.getLogger("podium.worker")
 MAX_REPORTS = 512
-MAX_OUTPUT_BYTES = 4 * 1024 * 1024
-"""Of agents in one message: in its worst form, six times as long, it still fits on the bus."""
+MESSAGE_BYTES = 4 * 1024 * 1024
+"""Of output in one message; more goes into the next. At its worst, six times as long, it fits on the bus."""
 RETRY_S = 0.2
 MAX_PARTIALS = 256
 PARTIAL_TIMEOUT_S = 2.0
@@ -92,7 +92,7 @@ class Reporter:
     def _next_batch(self) -> list[tuple[m.RunReport, asyncio.Future[m.Receipt]]]:
         batch: list[tuple[m.RunReport, asyncio.Future[m.Receipt]]] = []
         size = 0
-        while self._waiting and len(batch) < MAX_REPORTS and size < MAX_OUTPUT_BYTES:
+        while self._waiting and len(batch) < MAX_REPORTS and size < MESSAGE_BYTES:
             report, future = self._waiting.popleft()
             batch.append((report, future))
             size += report.offset - report.from_offset

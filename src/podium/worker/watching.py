@@ -15,14 +15,13 @@ from typing import Protocol
 
 from podium.bus.messages import Receipt, RunReport
 from podium.process.base import Watch
+from podium.worker.report import MESSAGE_BYTES
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.0005, 0.020
 """Shorter is no pause: the loop's timers end at whole milliseconds, and each is a wake-up of its own."""
 PAUSE_S = 0.001
 AT_CHANGES_PER_S = 2_000.0
 MEMORY_S = 1.0
-MESSAGE_BYTES = 1024 * 1024
-"""Of output in one message; more is sent in further ones."""
 
 Send = Callable[[Sequence[RunReport]], Awaitable[tuple[Receipt, ...]]]
 

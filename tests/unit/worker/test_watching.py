@@ -14,7 +14,8 @@ from podium.kernel.ids import RunId
 from podium.process.base import Watch
 from podium.process.watch import DirectoryWatch
 from podium.worker.limits import Alarm
-from podium.worker.watching import MAX_PAUSE_S, MESSAGE_BYTES, Watching
+from podium.worker.report import MESSAGE_BYTES
+from podium.worker.watching import MAX_PAUSE_S, Watching
 
 pytestmark = pytest.mark.anyio
 LIMIT_S = 10.0
